@@ -1,0 +1,19 @@
+"""What goes wrong on the user's side: one line that says what to do, never a traceback."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(ValueError):
+    """A mistake the user can mend. The command line prints its text as one line and exits with code 2."""
+
+
+class DataError(UserError):
+    """A data set that is missing, damaged or not what its name promises."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """`` Did you mean 'x'?`` or, when nothing is near, the list of what is known."""
+    known = sorted(known)
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f" Did you mean {near[0]!r}?" if near else f" Known: {', '.join(known)}."

@@ -1,0 +1,132 @@
+"""The run directory: what files it holds, and the append-only lines of its logs. Standard library only."""
+
+import dataclasses
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from unbraid.atomic import atomic_file
+from unbraid.errors import UserError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    """One number of an audit, with what is needed to judge it.
+
+    ``value`` is None where the score is not defined for the data; ``note`` then says why.
+    """
+
+    metric: str  # "leakage", "informativeness", "retrieval", ...
+    column: str = ""  # the label column it is about; "" for the whole code
+    variant: str = ""  # which estimator or protocol: "linear", "six-layer", ...
+    value: float | None
+    low: float | None = None  # ends of the 95 % interval
+    high: float | None = None
+    chance: float | None = None  # what a code that knows nothing would get
+    higher_is_better: bool
+    split: str = "test"  # where it was computed
+    num: int = 0  # rows it was computed on
+    source: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record(Score):
+    """One line of ``scores.jsonl``: a score and the run it belongs to."""
+
+    run: str
+    method: str
+    data: str
+    seed: int
+    epoch: int
+    version: str
+
+    @classmethod
+    def of(cls, score: Score, **run: Any) -> Self:
+        return cls(**dataclasses.asdict(score), **run)
+
+
+class RunDir:
+    """Paths and bookkeeping of one run; knows nothing of what the numbers mean."""
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        self.config = self.path / "config.json"
+        self.env = self.path / "env.json"
+        self.log = self.path / "train.jsonl"
+        self.checkpoint = self.path / "checkpoint"
+        self.codes = self.path / "codes.npz"
+        self.scores = self.path / "scores.jsonl"
+        self.samples = self.path / "samples.npz"
+        self.done = self.path / "DONE"
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    def exists(self) -> bool:
+        return self.config.is_file()
+
+    def is_done(self) -> bool:
+        return self.done.is_file()
+
+    def records(self) -> list[Record]:
+        return [Record(**line) for line in read_lines(self.scores)]
+
+
+def find_runs(folders: Iterable[Path | str]) -> list[RunDir]:
+    """Every run directory at or below the given folders, sorted by path.
+
+    Raises:
+        UserError: If a folder is missing or none of them holds a run.
+    """
+    folders = [Path(folder) for folder in folders]
+    for folder in folders:
+        if not folder.is_dir():
+            raise UserError(f"no folder at {folder}")
+    runs = sorted({path.parent for folder in folders for path in folder.rglob("config.json")})
+    if not runs:
+        raise UserError(f"no run directory (a folder with config.json) in {', '.join(map(str, folders))}")
+    return [RunDir(path) for path in runs]
+
+
+def write_json(path: Path, value: Any) -> None:
+    with atomic_file(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=2) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        raise UserError(f"no file {path}") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is damaged: {error}") from None
+
+
+def append_line(path: Path, values: Mapping[str, Any]) -> None:
+    """One JSON object on one line, written with a single call so that a killed process leaves whole lines."""
+    with path.open("a") as file:
+        file.write(json.dumps(values) + "\n")
+
+
+def read_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """The objects of a log; a last line cut short by a killed process is left out."""
+    if not path.is_file():
+        return
+    lines = path.read_text().splitlines()
+    for number, line in enumerate(lines, start=1):
+        try:
+            yield json.loads(line)
+        except json.JSONDecodeError:
+            if number < len(lines):
+                raise UserError(f"{path}, line {number}, is damaged") from None
+
+
+def keep_lines(path: Path, lines: Iterable[Mapping[str, Any]]) -> None:
+    """Replace a log by these lines, all or nothing."""
+    with atomic_file(path) as temporary:
+        temporary.write_text("".join(json.dumps(line) + os.linesep for line in lines))

@@ -1,0 +1,77 @@
+"""What a method sees and must offer. Letters: B batch, V views, C H W image, D code width, K classes, G factors."""
+
+import abc
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
+
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from unbraid.tables import DataSpec
+
+Scalar = Float[Tensor, ""]
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What ``update`` will read. The loader supplies exactly this."""
+
+    views: int = 0  # augmented copies per image
+    labels: frozenset[str] = frozenset()  # of {"domain", "label", "factors"}
+    sampler: Literal["shuffle", "domain_balanced"] = "shuffle"  # balanced: g domains x m images per batch
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one process sees of one batch."""
+
+    index: Int[Tensor, " b"]  # row in the train split, 0 .. num_train-1
+    x: Float[Tensor, "b c h w"]  # in [0, 1], not augmented
+    views: Float[Tensor, "b v c h w"]  # v = needs.views, may be 0
+    domain: Int[Tensor, " b"] | None = None  # None unless declared; the same below
+    label: Int[Tensor, " b"] | None = None
+    factors: Int[Tensor, "b g"] | None = None
+    weight: float = 1.0  # this process's share of the global batch times the number of processes
+
+
+class Step(Protocol):
+    def __call__(self, optimizer: str, terms: Mapping[str, Scalar], *, log: Mapping[str, Scalar] = ...) -> None:
+        """One update of one optimiser. The loss is ``sum(terms.values())``; terms come already weighted, and are logged."""
+
+
+class Method(nn.Module, abc.ABC):
+    """The only base class. Subclasses are final except for variants in the same file."""
+
+    Config: ClassVar[type]
+    needs: ClassVar[Needs] = Needs()
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}  # data set or purpose -> what differs from the defaults
+    views: ClassVar[str] = "identity"  # the recipe of augment/ that the paper uses
+
+    @abc.abstractmethod
+    def __init__(self, cfg: Any, spec: DataSpec) -> None:
+        super().__init__()
+
+    @abc.abstractmethod
+    def optimizers(self) -> dict[str, Optimizer]: ...
+
+    @abc.abstractmethod
+    def update(self, batch: Batch, step: Step) -> None: ...
+
+    @abc.abstractmethod
+    def encode(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d"]: ...
+
+    def begin_epoch(self, epoch: int, loader: Iterable[Batch], step: Step) -> None:
+        """Work to do before an epoch's first batch."""
+
+    def lr_scale(self, epoch: float) -> float:
+        """Factor on every step size at a point of training, in epochs. Pure, so that a run can resume anywhere."""
+        return 1.0
+
+
+@runtime_checkable
+class Decodes(Protocol):
+    """A method that can draw an image from a code and a domain."""
+
+    def decode(self, z: Float[Tensor, "b d"], domain: Int[Tensor, " b"]) -> Float[Tensor, "b c h w"]: ...
