@@ -17,3 +17,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     known = sorted(known)
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     return f" Did you mean {near[0]!r}?" if near else f" Known: {', '.join(known)}."
+
+
+class Stopped(Exception):  # noqa: N818 - not an error: the user asked for it
+    """Training was interrupted and has written what it needs to go on. The command line exits with code 130."""

@@ -56,6 +56,7 @@ class RunDir:
         self.path = Path(path)
         self.config = self.path / "config.json"
         self.env = self.path / "env.json"
+        self.spec = self.path / "spec.json"
         self.log = self.path / "train.jsonl"
         self.checkpoint = self.path / "checkpoint"
         self.codes = self.path / "codes.npz"

@@ -16,5 +16,5 @@ def stream(seed: int, *name: str | int) -> np.random.Generator:
 
 
 def integer(seed: int, *name: str | int) -> int:
-    """A number below 2**63 for libraries that take a seed themselves: ``torch.manual_seed(integer(0, "views", step))``."""
+    """A number below 2**63 for libraries that take a seed: ``torch.manual_seed(integer(0, "views", step))``."""
     return int(_entropy(seed, name).generate_state(1, dtype=np.uint64)[0] >> np.uint64(1))

@@ -127,9 +127,8 @@ class Codes:
         arrays = {f"column:{name}": column for name, column in self.columns.items()}
         optional = {name: getattr(self, name) for name in ("logits", "kl") if getattr(self, name) is not None}
         with atomic_file(path) as temporary, temporary.open("wb") as file:
-            np.savez(
-                file, spec=np.array(json.dumps(self.spec.to_dict())), z=self.z, split=self.split, **arrays, **optional
-            )
+            spec = np.array(json.dumps(self.spec.to_dict()))
+            np.savez(file, spec=spec, z=self.z, split=self.split, **arrays, **optional)
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -147,9 +146,7 @@ class Codes:
         except FileNotFoundError:
             raise DataError(f"no codes at {path}") from None
         except (KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
-            raise DataError(
-                f"{path} is damaged or was not written by unbraid ({error}); delete it and evaluate again"
-            ) from None
+            raise DataError(f"{path} is damaged or not unbraid's ({error}); delete it and evaluate again") from None
 
 
 def _check_rows(spec: DataSpec, columns: Mapping[str, Column], split: UInt8[np.ndarray, " n"], num_rows: int) -> None:

@@ -37,21 +37,23 @@ class Batch:
 
 
 class Step(Protocol):
-    def __call__(self, optimizer: str, terms: Mapping[str, Scalar], *, log: Mapping[str, Scalar] = ...) -> None:
-        """One update of one optimiser. The loss is ``sum(terms.values())``; terms come already weighted, and are logged."""
+    def __call__(self, optimizer: str, terms: Mapping[str, Scalar], *, log: Mapping[str, Scalar] | None = None) -> None:
+        """One update of one optimiser. The loss is the sum of the terms; they come weighted, and are logged."""
 
 
 class Method(nn.Module, abc.ABC):
     """The only base class. Subclasses are final except for variants in the same file."""
 
-    Config: ClassVar[type]
+    config_class: ClassVar[type]
     needs: ClassVar[Needs] = Needs()
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}  # data set or purpose -> what differs from the defaults
     views: ClassVar[str] = "identity"  # the recipe of augment/ that the paper uses
 
     @abc.abstractmethod
     def __init__(self, cfg: Any, spec: DataSpec) -> None:
+        """``cfg`` has ``epochs`` and ``batch_size``, and ``domains_per_batch`` where the sampler is balanced."""
         super().__init__()
+        self.cfg = cfg
 
     @abc.abstractmethod
     def optimizers(self) -> dict[str, Optimizer]: ...

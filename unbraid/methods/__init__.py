@@ -1,1 +1,16 @@
+"""Methods: one file each. A row here makes a method known to the command line, the tests and the docs."""
 
+from unbraid.registry import lookup
+from unbraid.types import Method
+
+METHODS = {
+    "dcodr": "dcodr:DCoDR",  # Kahana & Hoshen 2022
+    "dcodr-norec": "dcodr:DCoDRNoRec",
+    "simclr": "simclr:SimCLR",  # Chen et al. 2020
+    "untrained": "untrained:Untrained",
+}
+
+
+def method(name: str) -> type[Method]:
+    """The class of a method. Raises: UserError on an unknown name, with the nearest."""
+    return lookup("method", METHODS, name, "unbraid.methods")  # type: ignore[no-any-return]

@@ -1,1 +1,122 @@
+"""Scores of codes. One score is one function, decorated with ``metric``, in the file of this folder that it fits.
 
+A file whose metrics should be found by name stands in ``_MODULES``. Those files import nothing heavy at their top.
+"""
+
+import importlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from unbraid import seeds
+from unbraid.errors import DataError, UserError, did_you_mean
+from unbraid.records import Score
+from unbraid.tables import Codes, DataSpec
+
+_MODULES = ("probes", "retrieval")
+_registered: "dict[str, Metric]" = {}
+
+METRICS: "Mapping[str, Metric]"  # name -> metric, in the order of _MODULES; the files are imported at the first use
+
+
+def __getattr__(name: str) -> Any:
+    if name != "METRICS":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    for module in _MODULES:
+        importlib.import_module(f"{__name__}.{module}")
+    return _registered
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A function of codes with what is always true of its scores."""
+
+    name: str
+    function: Callable[..., list[Score]]
+    needs: frozenset[str]
+    higher_is_better: bool
+    source: str
+
+    def __call__(self, codes: Codes, rng: np.random.Generator, **options: Any) -> list[Score]:
+        return self.function(codes, rng, **options)
+
+    def score(self, value: float | None, **rest: Any) -> Score:
+        """A score of this metric: its name, direction and source are filled in, and can be overruled."""
+        facts = {"metric": self.name, "higher_is_better": self.higher_is_better, "source": self.source}
+        return Score(value=value, **{**facts, **rest})
+
+    def missing(self, spec: DataSpec) -> str:
+        """What the data would have to have and do not, in words; empty if nothing is missing."""
+        lacking = [need for need in sorted(self.needs) if not _NEEDS[need](spec)]
+        return f"the data name no {' and no '.join(lacking)}" if lacking else ""
+
+
+_NEEDS: Mapping[str, Callable[[DataSpec], object]] = {
+    "domain": lambda spec: spec.domain,
+    "factors": lambda spec: spec.factors,
+    "content": lambda spec: spec.content or spec.targets,  # a factor besides the domain, or a target
+    "targets": lambda spec: spec.targets,
+    "label": lambda spec: spec.label,
+    "bias": lambda spec: spec.bias,
+}
+
+
+def metric(
+    *, needs: Iterable[str] = (), higher_is_better: bool, source: str
+) -> Callable[[Callable[..., list[Score]]], Metric]:
+    """Register ``(codes, rng, **options) -> list[Score]`` under its own name, with hyphens.
+
+    Args:
+        needs: What the data must name, all of it: of "domain", "factors", "content", "targets", "label", "bias".
+    """
+    needs = frozenset(needs)
+    if unknown := needs - set(_NEEDS):
+        raise ValueError(f"a metric cannot need {', '.join(sorted(unknown))}; known: {', '.join(_NEEDS)}")
+
+    def register(function: Callable[..., list[Score]]) -> Metric:
+        name = function.__name__.replace("_", "-")
+        _registered[name] = Metric(name, function, needs, higher_is_better, source)
+        return _registered[name]
+
+    return register
+
+
+def score(
+    codes: Codes, names: Iterable[str], seed: int = 0, options: Mapping[str, Mapping[str, Any]] | None = None
+) -> list[Score]:
+    """The scores of these metrics, in order. Each metric draws from its own random stream.
+
+    A metric that the data cannot answer gives one score with value None and the reason.
+
+    Args:
+        options: Metric name -> its keyword arguments.
+
+    Raises:
+        UserError: On an unknown name; names the nearest.
+        DataError: If a code is not finite.
+    """
+    known = __getattr__("METRICS")
+    names = list(names)
+    for name in (*names, *(options or {})):
+        if name not in known:
+            raise UserError(f"unknown metric {name!r}.{did_you_mean(name, known)}")
+    check_finite(codes.z)
+    return [one for name in names for one in _evaluate(known[name], codes, seed, (options or {}).get(name, {}))]
+
+
+def check_finite(z: np.ndarray) -> None:
+    """Raises: DataError if a code holds NaN or infinity; names the first row."""
+    if not (finite := np.isfinite(z).all(axis=1)).all():
+        raise DataError(
+            f"row {int(np.argmin(finite))} of the codes holds NaN or infinity, as do {int(np.sum(~finite)) - 1} more; "
+            "remove these rows or find out where the encoder diverged"
+        )
+
+
+def _evaluate(metric: Metric, codes: Codes, seed: int, options: Mapping[str, Any]) -> list[Score]:
+    if reason := metric.missing(codes.spec):
+        return [metric.score(None, note=reason)]
+    scores = metric(codes, seeds.stream(seed, "metric", metric.name), **options)
+    return scores or [metric.score(None, note="the data name no column that it could be about")]

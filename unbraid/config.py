@@ -1,0 +1,111 @@
+"""RunConfig: everything needed to repeat one run. It becomes config.json and comes back from it."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Self
+
+from unbraid.augment import views as find_views
+from unbraid.data import base_name, slug
+from unbraid.data.options import DataOptions
+from unbraid.errors import UserError, did_you_mean
+from unbraid.hparams import hp, parse
+from unbraid.methods import method as find_method
+from unbraid.types import Method
+
+Precision = Literal["auto", "fp32", "fp32-channels-last", "bf16"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How to run, whatever the method."""
+
+    seed: int = hp(0, doc="decides everything random")
+    views: str = hp("", doc="view recipe, or several single ones with commas; default: the method's own")
+    device: Literal["auto", "cpu"] = hp("auto", doc="auto: the accelerator if there is one")
+    precision: Precision = hp("auto", doc="auto times the other three on this network and takes the fastest")
+    clip_norm: float = hp(0.0, doc="longest gradient allowed, in each optimiser; 0: no limit")
+    tracker: str = hp("none", doc="also log to tensorboard, wandb, mlflow or another tracker of accelerate")
+    log_every: int = hp(20, doc="steps between two lines of train.jsonl")
+    checkpoint_seconds: float = hp(60.0, doc="seconds between two checkpoints")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """One run. ``hparams`` is an instance of the method's ``config_class``: every number the optimiser sees."""
+
+    method: str
+    data: str
+    hparams: Any
+    options: DataOptions = field(default_factory=DataOptions)
+    settings: Settings = field(default_factory=Settings)
+
+    @classmethod
+    def make(cls, method: str, data: str, *, preset: str | None = None, **values: Any) -> Self:
+        """Defaults, then the preset (by name, or the data set's own), then ``values``.
+
+        Args:
+            values: Fields of DataOptions, of Settings and of the method's hyper-parameters, all by their plain names.
+
+        Raises:
+            UserError: On an unknown name, with the nearest, or a value of the wrong type.
+        """
+        kind = find_method(method)
+        if preset is not None and preset not in kind.presets:
+            raise UserError(f"{method} has no preset {preset!r}.{did_you_mean(preset, kind.presets)}")
+        option_names, setting_names, hparam_names = map(field_names, (DataOptions, Settings, kind.config_class))
+        for name in values:
+            if name not in (known := option_names | setting_names | hparam_names):
+                raise UserError(f"{method} has no option {name!r}.{did_you_mean(name, known)}")
+        numbers = dict(kind.presets.get(preset or base_name(data), {}))
+        numbers |= {name: value for name, value in values.items() if name in hparam_names}
+        settings = parse(Settings, {k: v for k, v in values.items() if k in setting_names}, owner="a run")
+        settings = dataclasses.replace(settings, views=settings.views or kind.views)
+        find_views(settings.views)
+        return cls(
+            method=method,
+            data=data,
+            hparams=parse(kind.config_class, numbers, owner=method),
+            options=DataOptions(**{name: value for name, value in values.items() if name in option_names}),
+            settings=settings,
+        )
+
+    @property
+    def name(self) -> str:
+        """The run directory's default name."""
+        return f"{self.method}-{slug(self.data)}-{self.settings.seed}"
+
+    @property
+    def kind(self) -> type[Method]:
+        return find_method(self.method)
+
+    def to_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Raises: UserError if the method or a field is not of this version."""
+        try:
+            flat = {**values["options"], **values["settings"]}
+            made = cls.make(values["method"], values["data"], **flat)
+        except (KeyError, TypeError) as error:
+            raise UserError(f"config.json is not one of this version of unbraid ({error})") from None
+        numbers = parse(made.kind.config_class, values["hparams"], owner=made.method)
+        return dataclasses.replace(made, hparams=numbers)
+
+    def differences(self, other: "RunConfig") -> list[str]:
+        """What would make the two runs' numbers differ, as ``name: ours -> theirs``."""
+        return [
+            f"{name}: {ours!r} -> {theirs!r}"
+            for (name, ours), (_, theirs) in zip(self._numbers().items(), other._numbers().items())
+            if ours != theirs
+        ]
+
+    def _numbers(self) -> dict[str, Any]:
+        settings = {name: getattr(self.settings, name) for name in ("seed", "views", "clip_norm")}
+        named = {"method": self.method, "data": self.data, **dataclasses.asdict(self.options), **settings}
+        return named | dataclasses.asdict(self.hparams)
+
+
+def field_names(config_class: type) -> set[str]:
+    return {f.name for f in dataclasses.fields(config_class)}

@@ -1,0 +1,73 @@
+"""Encoder and images to codes: evaluation mode, float32, no augmentation."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float32
+from rich.console import Console
+from rich.progress import track
+from torch import Tensor
+
+from unbraid.data.pictures import Look, decode, decode_all
+from unbraid.errors import DataError
+from unbraid.tables import Codes, Dataset, DataSpec
+from unbraid.types import Method
+
+_BATCH = 256
+
+
+def encode_dataset(method: Method, dataset: Dataset) -> Codes:
+    """The code of every row, with its columns."""
+    starts = range(0, len(dataset), _BATCH)
+    console = Console(stderr=True)
+    shown = track(starts, "encoding", console=console, disable=len(starts) < 20, transient=True)
+    parts = [encode_pixels(method, dataset.images[start : start + _BATCH]) for start in shown]
+    return Codes(spec=dataset.spec, z=np.concatenate(parts), columns=dataset.columns, split=dataset.split)
+
+
+def encode_pixels(method: Method, images: np.ndarray) -> Float32[np.ndarray, "n d"]:
+    """Codes of uint8 images (N, H, W, C)."""
+    device = next(method.parameters()).device
+    with torch.inference_mode():
+        parts = [method.encode(to_tensor(images[i : i + _BATCH], device)) for i in range(0, len(images), _BATCH)]
+    return torch.cat(parts).float().cpu().numpy()
+
+
+def to_tensor(images: np.ndarray, device: torch.device) -> Float[Tensor, "n c h w"]:
+    """uint8 (N, H, W, C) to float32 in [0, 1], (N, C, H, W), channels last in memory."""
+    x = torch.from_numpy(np.array(images)).to(device).permute(0, 3, 1, 2)
+    return x.to(torch.float32, memory_format=torch.channels_last).div_(255)
+
+
+def as_pixels(images: Any, spec: DataSpec) -> np.ndarray:
+    """What a user calls images, as uint8 (N, H, W, C) of the encoder's size.
+
+    Args:
+        images: uint8 (N, H, W, C) or (N, H, W), or floats in [0, 1] laid out (N, C, H, W), as array or tensor, of the
+            encoder's size; or a path, or a sequence of paths, of image files of any size.
+
+    Raises:
+        DataError: If they are none of these, or of another size.
+    """
+    if isinstance(images, str | Path):
+        images = [images]
+    channels, height, width = spec.image_shape
+    if isinstance(images, Sequence):
+        if height != width:
+            raise DataError(f"files can be read for square encoders only; give arrays of {height}x{width}")
+        files = [Path(file) for file in images]
+        look = Look(size=height, channels=1 if channels == 1 else 3)
+        return np.concatenate(list(decode_all(files, look))) if len(files) > 1 else decode(files[0], look)[None]
+    array = images.detach().cpu().numpy() if isinstance(images, Tensor) else np.asarray(images)
+    if array.dtype == np.uint8:
+        array = array[..., None] if array.ndim == 3 else array
+    elif array.dtype.kind == "f" and array.ndim == 4 and ((array >= 0) & (array <= 1)).all():
+        array = np.round(array.transpose(0, 2, 3, 1) * 255).astype(np.uint8)
+    else:
+        raise DataError("images must be uint8 (N, H, W, C), floats in [0, 1] (N, C, H, W), or paths of image files")
+    if array.shape[1:] != (height, width, channels):
+        raise DataError(f"images are {array.shape[1:]} (H, W, C), the encoder takes {(height, width, channels)}")
+    return array

@@ -1,0 +1,99 @@
+"""InfoNCE: over the whole batch, over two views, and within one domain. Codes are unit vectors; losses are in nats."""
+
+import numpy as np
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor
+
+
+def domain_info_nce(
+    z: Float[Tensor, "b d"],
+    z_pos: Float[Tensor, "b v d"] | None,
+    domain: Int[Tensor, " b"] | None,
+    temperature: float,
+    negatives: Int[Tensor, "b n"] | None = None,
+) -> Float[Tensor, ""]:
+    """InfoNCE in which only images of the anchor's own domain are negatives.
+
+    Negatives are the other anchors, un-augmented; several positives are pooled inside the logarithm.
+
+    Args:
+        z: Anchors, unit length.
+        z_pos: Augmented copies of each anchor, unit length. None: their similarity is the constant 1, which
+            leaves uniformity within each domain alone.
+        domain: None: every other anchor is a negative.
+        negatives: Rows to use in place of all; a row named twice counts twice.
+
+    Returns:
+        Nats, averaged over the anchors. log(1 + n) when all vectors coincide.
+
+    Source: Kahana & Hoshen 2022, arXiv:2203.11284, section 4.
+    """
+    similarity = z @ z.T / temperature  # (B, B)
+    if negatives is not None:
+        count = torch.zeros_like(similarity).scatter_add_(1, negatives, torch.ones_like(negatives, dtype=z.dtype))
+        neg = similarity + count.log()  # log 0 = -inf leaves a row out
+    else:
+        other = ~torch.eye(len(z), dtype=torch.bool, device=z.device)
+        if domain is not None:
+            other &= domain[:, None] == domain[None, :]
+        neg = similarity.masked_fill(~other, -torch.inf)
+    if z_pos is None:
+        pos = torch.full_like(similarity[:, :1], 1 / temperature)
+    else:
+        pos = torch.einsum("bd,bvd->bv", z, z_pos) / temperature  # (B, V)
+    return (torch.logsumexp(torch.cat([neg, pos], dim=1), dim=1) - torch.logsumexp(pos, dim=1)).mean()
+
+
+def draw_negatives(
+    domain: Int[np.ndarray, " b"] | None, batch_size: int, most: int, rng: np.random.RandomState | np.random.Generator
+) -> Int[np.ndarray, "b n"]:
+    """At most ``most`` negatives per anchor, drawn as the published system draws them.
+
+    The number is the same for every anchor: the mean domain size of the batch less one, capped. If some domain is
+    too small for it, the draw is with replacement for every anchor.
+
+    Args:
+        domain: None: all other anchors are candidates.
+
+    Raises:
+        ValueError: If no anchor would have a negative.
+    """
+    if domain is None:
+        domain = np.zeros(batch_size, dtype=np.int64)
+    sizes = np.unique(domain, return_counts=True)[1]
+    num = min(batch_size // len(sizes) - 1, most)
+    if num < 1:
+        raise ValueError("no negatives: the batch needs at least two images of a domain")
+    replace = bool(sizes.min() - 1 < num)
+    rows = np.arange(batch_size)
+    candidates = [rows[(domain == domain[i]) & (rows != i)] for i in rows]
+    return np.stack([rng.choice(candidates[i], num, replace=replace) for i in rows])
+
+
+def nt_xent(z1: Float[Tensor, "b d"], z2: Float[Tensor, "b d"], temperature: float) -> Float[Tensor, ""]:
+    """NT-Xent: each of the 2B views must find its twin among all others.
+
+    Returns:
+        Nats, averaged over the 2B views.
+
+    Source: Chen et al. 2020, arXiv:2002.05709, equation 1.
+    """
+    z = torch.cat([z1, z2])  # (2B, D)
+    logits = (z @ z.T / temperature).fill_diagonal_(-torch.inf)
+    twin = torch.arange(len(z), device=z.device).roll(len(z1))
+    return F.cross_entropy(logits, twin)
+
+
+def gather(x: Float[Tensor, "b ..."]) -> Float[Tensor, "g ..."]:
+    """The rows of all processes, in order of rank, with gradients to each; ``x`` itself in a single process.
+
+    Every process must then compute the same loss: the average of their gradients is its gradient.
+    """
+    if not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
+        return x
+    from torch.distributed.nn.functional import all_gather
+
+    return torch.cat(all_gather(x.contiguous()))

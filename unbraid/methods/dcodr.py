@@ -1,0 +1,124 @@
+"""DCoDR: a code that carries everything about an image except its domain.
+
+Source
+    Kahana & Hoshen, A Contrastive Objective for Learning Disentangled Representations, ECCV 2022, arXiv:2203.11284.
+Objective
+    InfoNCE whose negatives are the other images of the anchor's own domain; DCoDR adds
+    rec_weight * perceptual(decode(z, domain), x). Each domain is spread evenly over the same sphere, so the domains'
+    codes coincide and the domain cannot be read from them.
+Differences
+    1. Negatives are all same-domain images of the batch. The published code draws at most 64 of them, which is the
+       same set at its 32 images per domain; above 65 per domain, or with domains of unequal size in a batch, it draws
+       a subset, in the latter case with replacement.
+    2. The code is normalised to unit length inside encode(); the published code normalises at each use.
+    3. An epoch has at least one batch; the published sampler yields none when the batch is the whole data set.
+Logged
+    contrast  rec  (weighted, as optimised)
+"""
+
+from dataclasses import dataclass
+
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.optim import Adam, Optimizer
+
+from unbraid.hparams import choice, hp, log_uniform
+from unbraid.losses import domain_info_nce
+from unbraid.nets import AdaINDecoder, backbone, perceptual_distance
+from unbraid.tables import DataSpec
+from unbraid.types import Batch, Method, Needs, Step
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    epochs: int = hp(200, doc="passes over the train split")
+    batch_size: int = hp(128, search=choice(64, 128, 256), doc="images in a batch, equally many per domain")
+    domains_per_batch: int = hp(4, doc="domains in a batch; with fewer in the data, the batch shrinks")
+    backbone: str = hp("resnet50", doc="encoder: resnet50, resnet18, resnet18-cifar, small, tiny or timm:<model>")
+    weights: str = hp("none", doc='initial weights: "none", "imagenet", or a file (MoCo v2 as published, torchvision)')
+    head: bool = hp(False, doc="three-layer head on top of the encoder")
+    z_dim: int = hp(128, doc="width of the code")
+    temperature: float = hp(0.2, search=log_uniform(0.05, 1.0), doc="InfoNCE temperature")
+    encoder_lr: float = hp(1e-4, search=log_uniform(1e-5, 1e-3), doc="Adam step for the encoder")
+    lr_decay: float = hp(0.33, doc="factor on every step size after each 30 of 200 epochs, or the same share of fewer")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReconstructionConfig(Config):
+    domain_dim: int = hp(256, doc="width of the domain embedding that the decoder sees")
+    decoder_width: int = hp(256, doc="maps in the decoder's convolutions")
+    perceptual: str = hp("auto", doc='VGG-16 weights of the distance: "auto", "imagenet", a file, or "random"')
+    rec_weight: float = hp(0.3, search=log_uniform(0.03, 3.0), doc="weight of the reconstruction term")
+    decoder_lr: float = hp(3e-4, doc="Adam step for the decoder")
+    domain_lr: float = hp(3e-3, doc="Adam step for the domain embedding")
+
+
+_CPU = {"epochs": 12, "backbone": "small", "encoder_lr": 1e-3}  # 32x32 images: minutes on two cores
+_TINY = {"epochs": 2, "batch_size": 16, "domains_per_batch": 2, "backbone": "tiny", "z_dim": 8}
+_CPU_REC = _CPU | {"decoder_width": 64, "perceptual": "random", "decoder_lr": 1e-3}
+_TINY_REC = _TINY | {"domain_dim": 8, "decoder_width": 16, "perceptual": "random"}
+
+
+class DCoDRNoRec(Method):
+    """The contrastive half: encoder only."""
+
+    config_class = Config
+    needs = Needs(views=1, labels=frozenset({"domain"}), sampler="domain_balanced")
+    cfg: Config
+    presets = {"digits": _CPU, "sprites": _CPU, "coil100": _CPU, "yale-b": _CPU, "tiny": _TINY}
+    views = "dcodr"
+
+    def __init__(self, cfg: Config, spec: DataSpec) -> None:
+        super().__init__(cfg, spec)
+        self.encoder = backbone(cfg.backbone, out_dim=cfg.z_dim, head=cfg.head, weights=cfg.weights)
+
+    def encode(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d"]:
+        return F.normalize(self.encoder(x), dim=-1)
+
+    def optimizers(self) -> dict[str, Optimizer]:
+        return {"main": Adam(self.encoder.parameters(), lr=self.cfg.encoder_lr, betas=(0.5, 0.999), fused=True)}
+
+    def lr_scale(self, epoch: float) -> float:
+        return self.cfg.lr_decay ** (int(epoch * 200 / self.cfg.epochs) // 30)
+
+    def terms(self, batch: Batch, z: Float[Tensor, "b d"]) -> dict[str, Tensor]:
+        # Anchors have been encoded before positives: batch statistics depend on the order.
+        z_pos = self.encode(batch.views.flatten(0, 1)).unflatten(0, batch.views.shape[:2])  # (B, V, D)
+        return {"contrast": domain_info_nce(z, z_pos, batch.domain, self.cfg.temperature)}
+
+    def update(self, batch: Batch, step: Step) -> None:
+        step("main", self.terms(batch, self.encode(batch.x)))
+
+
+class DCoDR(DCoDRNoRec):
+    """Both halves: the code must also suffice, with the domain, to draw the image again."""
+
+    config_class = ReconstructionConfig
+    presets = {"digits": _CPU_REC, "sprites": _CPU_REC, "coil100": _CPU_REC, "yale-b": _CPU_REC, "tiny": _TINY_REC}
+    cfg: ReconstructionConfig
+
+    def __init__(self, cfg: ReconstructionConfig, spec: DataSpec) -> None:
+        super().__init__(cfg, spec)
+        assert spec.domain is not None
+        self.decoder = AdaINDecoder(cfg.z_dim, cfg.domain_dim, spec.image_shape, width=cfg.decoder_width)
+        self.domain_embedding = nn.Embedding(spec.sizes[spec.domain], cfg.domain_dim)
+        nn.init.uniform_(self.domain_embedding.weight, -0.05, 0.05)
+        self.distance = perceptual_distance(cfg.perceptual)
+
+    def decode(self, z: Float[Tensor, "b d"], domain: Int[Tensor, " b"]) -> Float[Tensor, "b c h w"]:
+        return self.decoder(z, self.domain_embedding(domain))  # type: ignore[no-any-return]
+
+    def optimizers(self) -> dict[str, Optimizer]:
+        groups = [
+            {"params": self.encoder.parameters(), "lr": self.cfg.encoder_lr},
+            {"params": self.decoder.parameters(), "lr": self.cfg.decoder_lr},
+            {"params": self.domain_embedding.parameters(), "lr": self.cfg.domain_lr},
+        ]
+        return {"main": Adam(groups, betas=(0.5, 0.999), fused=True)}
+
+    def update(self, batch: Batch, step: Step) -> None:
+        assert batch.domain is not None
+        z = self.encode(batch.x)
+        rec = self.distance(self.decode(z, batch.domain), batch.x)
+        step("main", self.terms(batch, z) | {"rec": self.cfg.rec_weight * rec})

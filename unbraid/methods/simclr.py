@@ -1,0 +1,74 @@
+"""SimCLR: a code that tells every image from every other, whatever its domain.
+
+Source
+    Chen et al., A Simple Framework for Contrastive Learning of Visual Representations, ICML 2020, arXiv:2002.05709.
+Objective
+    NT-Xent between the projections of two augmented views; negatives are all other views of the batch.
+Differences
+    1. The code is a linear map of the trunk's features to z_dim, normalised, so that methods are compared at one
+       width; the projector on top is thrown away, as in the paper.
+    2. Adam in place of LARS, which the paper needs for batches of thousands.
+Logged
+    contrast
+"""
+
+from dataclasses import dataclass
+
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+from torch.optim import Adam, Optimizer
+
+from unbraid.hparams import choice, hp, log_uniform
+from unbraid.losses import gather, nt_xent
+from unbraid.nets import backbone, mlp
+from unbraid.tables import DataSpec
+from unbraid.types import Batch, Method, Needs, Step
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    epochs: int = hp(200, doc="passes over the train split")
+    batch_size: int = hp(128, search=choice(128, 256, 512), doc="images in a batch")
+    backbone: str = hp("resnet50", doc="encoder: resnet50, resnet18, resnet18-cifar, small, tiny or timm:<model>")
+    weights: str = hp("none", doc='initial weights: "none", "imagenet", or a file (MoCo v2, torchvision)')
+    z_dim: int = hp(128, doc="width of the code")
+    projection_dim: int = hp(128, doc="width of the projection that the loss sees")
+    temperature: float = hp(0.5, search=log_uniform(0.05, 1.0), doc="NT-Xent temperature")
+    lr: float = hp(1e-3, search=log_uniform(1e-4, 3e-3), doc="Adam step")
+    weight_decay: float = hp(1e-6, doc="L2 penalty")
+
+
+_CPU = {"epochs": 12, "backbone": "small"}
+
+
+class SimCLR(Method):
+    """Two views of an image attract, all other views repel."""
+
+    config_class = Config
+    cfg: Config
+    needs = Needs(views=2)
+    presets = {
+        "digits": _CPU,
+        "sprites": _CPU,
+        "coil100": _CPU,
+        "yale-b": _CPU,
+        "tiny": {"epochs": 2, "batch_size": 16, "backbone": "tiny", "z_dim": 8, "projection_dim": 8},
+    }
+    views = "simclr"
+
+    def __init__(self, cfg: Config, spec: DataSpec) -> None:
+        super().__init__(cfg, spec)
+        self.encoder = backbone(cfg.backbone, out_dim=cfg.z_dim, weights=cfg.weights)
+        self.projector = mlp(cfg.z_dim, cfg.z_dim, cfg.projection_dim)
+
+    def encode(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d"]:
+        return F.normalize(self.encoder(x), dim=-1)
+
+    def optimizers(self) -> dict[str, Optimizer]:
+        return {"main": Adam(self.parameters(), lr=self.cfg.lr, weight_decay=self.cfg.weight_decay, fused=True)}
+
+    def update(self, batch: Batch, step: Step) -> None:
+        first, second = (self.projector(self.encoder(view)) for view in batch.views.unbind(1))  # (B, P) each
+        first, second = (gather(F.normalize(p, dim=-1)) for p in (first, second))
+        step("main", {"contrast": nt_xent(first, second, self.cfg.temperature)})

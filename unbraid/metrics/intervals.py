@@ -1,0 +1,40 @@
+"""95 % intervals: percentile bootstrap over the rows a score was computed on."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+_NUM_RESAMPLES = 999
+_BATCH_BYTES = 64 * 2**20  # of the resampled rows that are held at a time
+
+
+def bootstrap(
+    statistic: Callable[..., Any], *rows: Float[np.ndarray, " n"], rng: np.random.Generator
+) -> tuple[float | None, float | None]:
+    """Both ends of the interval of ``statistic(*rows, axis)``, or None twice for fewer than two rows.
+
+    ``scipy.stats.bootstrap``, percentile method, 999 resamples; several arrays are resampled together, row by row.
+    For scores that are 0 or 1 in each row these are quantiles of a binomial: if all rows agree, the ends coincide.
+    """
+    from scipy import stats
+
+    if len(rows[0]) < 2:
+        return None, None
+    interval = stats.bootstrap(
+        rows,
+        statistic,
+        n_resamples=_NUM_RESAMPLES,
+        batch=max(1, _BATCH_BYTES // (8 * len(rows[0]))),
+        vectorized=True,
+        paired=len(rows) > 1,
+        method="percentile",
+        rng=rng,
+    ).confidence_interval
+    return float(interval.low), float(interval.high)
+
+
+def bootstrap_mean(values: Float[np.ndarray, " n"], rng: np.random.Generator) -> tuple[float | None, float | None]:
+    """The interval of the mean."""
+    return bootstrap(np.mean, values, rng=rng)

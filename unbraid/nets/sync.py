@@ -1,0 +1,44 @@
+"""Batch normalisation over the rows of all processes, on a CPU too (torch's own needs a GPU)."""
+
+import torch
+import torch.distributed as dist
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+class SyncBatchNorm(nn.BatchNorm2d):
+    """Statistics over every process's rows, so that several processes equal one on the same global batch."""
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        if not self.training:
+            return super().forward(x)
+        from torch.distributed.nn.functional import all_reduce
+
+        rows = x.new_tensor([x.numel() / x.size(1)])
+        total, square, num = all_reduce(torch.cat([x.sum((0, 2, 3)), x.square().sum((0, 2, 3)), rows])).split(
+            [x.size(1), x.size(1), 1]
+        )
+        mean = total / num
+        var = square / num - mean.square()
+        with torch.no_grad():
+            self.num_batches_tracked.add_(1)  # type: ignore[union-attr]
+            self.running_mean.lerp_(mean, self.momentum)  # type: ignore[union-attr, arg-type]
+            self.running_var.lerp_(var * num / (num - 1), self.momentum)  # type: ignore[union-attr, arg-type]
+        scale = self.weight * torch.rsqrt(var + self.eps)
+        return x * scale[:, None, None] + (self.bias - mean * scale)[:, None, None]
+
+
+def sync_batch_norm(module: nn.Module) -> nn.Module:
+    """Replace every BatchNorm2d below ``module`` when there are several processes; nothing otherwise."""
+    if not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
+        return module
+    if next(module.parameters()).device.type != "cpu":
+        return nn.SyncBatchNorm.convert_sync_batchnorm(module)
+    for name, child in module.named_children():
+        if type(child) is nn.BatchNorm2d:
+            synced = SyncBatchNorm(child.num_features, child.eps, child.momentum)
+            synced.load_state_dict(child.state_dict())
+            setattr(module, name, synced)
+        else:
+            sync_batch_norm(child)
+    return module

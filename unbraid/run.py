@@ -1,0 +1,282 @@
+"""One run, from a configuration to codes and scores. Each stage reads files and writes files."""
+
+import dataclasses
+import importlib.metadata
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float32
+
+from unbraid import __version__, augment, checkpoint, data
+from unbraid.config import RunConfig
+from unbraid.encode import as_pixels, encode_dataset, encode_pixels
+from unbraid.errors import UserError
+from unbraid.loader import Loader
+from unbraid.metrics import score
+from unbraid.nets import sync_batch_norm
+from unbraid.nets.precision import MEMORY_FORMATS, apply_precision
+from unbraid.records import Record, RunDir, Score, keep_lines, read_json, write_json
+from unbraid.samples import save_samples
+from unbraid.seeds import integer
+from unbraid.tables import Dataset, DataSpec
+from unbraid.types import Method
+
+FIRST_SCORES = ("leakage", "informativeness", "six-layer-probe", "retrieval")
+
+
+def train(method: str, data: str = "digits", *, out: Path | str | None = None, **options: Any) -> RunDir:
+    """Train, encode and score; a run that was stopped goes on, one that is done is returned as it is.
+
+    Args:
+        method: A name of ``unbraid list methods``.
+        data: A data set's name, with parameters if wanted, or the path of one's own images.
+        out: The run directory; default ``runs/<method>-<data>-<seed>``.
+        options: Anything that ``unbraid train METHOD --help`` lists, by name: ``domain="camera"``, ``epochs=20``.
+
+    Raises:
+        UserError: On any mistake in these, or if ``out`` holds another run.
+        Stopped: After Ctrl-C, with a checkpoint written.
+    """
+    config = RunConfig.make(method, data, **options)
+    run = RunDir(out or Path("runs") / config.name)
+    if not run.is_done() or open_config(run).differences(config):
+        train_config(config, run)
+    return run
+
+
+def train_config(config: RunConfig, run: RunDir) -> None:
+    """The stages of ``train``: weights, then codes and samples, then scores, then ``DONE``."""
+    from accelerate import Accelerator
+
+    tracker = config.settings.tracker
+    accelerator = Accelerator(
+        cpu=config.settings.device == "cpu", log_with=None if tracker == "none" else tracker, project_dir=run.path
+    )
+    with accelerator.main_process_first():
+        if accelerator.is_main_process:
+            claim(run, config)
+        dataset = load_data(config)
+    fit(config, dataset, run, accelerator)
+    if accelerator.is_main_process:
+        evaluate(run, dataset=dataset)
+        seconds = checkpoint.load_state(run.checkpoint)["seconds"]
+        write_json(run.env, read_json(run.env) | {"seconds": round(seconds, 1)})
+        run.done.touch()
+    accelerator.wait_for_everyone()
+
+
+def claim(run: RunDir, config: RunConfig) -> None:
+    """Make the run directory, or make sure that the one that is there belongs to this configuration.
+
+    Raises:
+        UserError: If it holds another run, or something else.
+    """
+    if run.exists():
+        if differences := open_config(run).differences(config):
+            more = f" and {len(differences) - 3} more" if len(differences) > 3 else ""
+            raise UserError(
+                f"{run.path} holds a run of another configuration ({'; '.join(differences[:3])}{more}); "
+                "choose another --out, or delete it"
+            )
+        return
+    if run.path.exists() and any(run.path.iterdir()):
+        raise UserError(f"{run.path} is not empty and holds no run; choose another --out")
+    run.path.mkdir(parents=True, exist_ok=True)
+    write_json(run.config, config.to_dict())
+
+
+def load_data(config: RunConfig) -> Dataset:
+    return data.load(config.data, config.options)
+
+
+def build(config: RunConfig, spec: DataSpec) -> Method:
+    """The method with its initial weights, which the seed decides.
+
+    Raises:
+        UserError: If the data lack what the method needs.
+    """
+    for role in config.kind.needs.labels:
+        if not (spec.factors if role == "factors" else getattr(spec, role)):
+            columns = ", ".join([*spec.sizes, *spec.targets]) or "none"
+            raise UserError(
+                f"{config.method} needs a {role}: name one of {spec.name}'s columns by --{role} ({columns})"
+            )
+    torch.manual_seed(integer(config.settings.seed, "init"))
+    try:
+        return config.kind(config.hparams, spec)
+    except UserError:
+        raise
+    except ValueError as error:
+        raise UserError(f"{config.method} cannot be built for {spec.name}: {error}") from None
+
+
+def fit(config: RunConfig, dataset: Dataset, run: RunDir, accelerator: Any) -> None:
+    """Train to the last epoch, or go on where the run stopped."""
+    from unbraid.trainer import Trainer
+
+    settings = config.settings
+    if accelerator.is_main_process:
+        write_json(run.spec, dataset.spec.to_dict())
+    method = sync_batch_norm(build(config, dataset.spec).to(accelerator.device))
+    loader = Loader(
+        dataset,
+        method.needs,
+        method.cfg,
+        augment.views(settings.views),
+        seed=settings.seed,
+        device=accelerator.device,
+        rank=accelerator.process_index,
+        world=accelerator.num_processes,
+    )
+    precision = _precision(config, method, loader, run, accelerator)
+    loader.memory_format = MEMORY_FORMATS[precision]
+    apply_precision(method, precision, accelerator.device.type)
+    if settings.tracker != "none":
+        accelerator.init_trackers("unbraid", config=_flat(config), init_kwargs={})
+    trainer = Trainer(
+        method,
+        loader,
+        run,
+        accelerator,
+        seed=settings.seed,
+        clip_norm=settings.clip_norm,
+        log_every=settings.log_every,
+        checkpoint_seconds=settings.checkpoint_seconds,
+    )
+    trainer.fit()
+    accelerator.end_training()
+
+
+def _precision(config: RunConfig, method: Method, loader: Loader, run: RunDir, accelerator: Any) -> str:
+    """As asked, or the fastest; a run keeps what it began with, so that resuming changes no bit."""
+    if run.env.is_file():
+        return str(read_json(run.env)["precision"]["chosen"])
+    from unbraid.trainer import fastest_precision
+
+    start = time.monotonic()
+    chosen, seconds = config.settings.precision, {}
+    if chosen == "auto" and accelerator.num_processes > 1:  # timing needs all processes in step
+        chosen = "fp32-channels-last" if accelerator.device.type == "cpu" else "bf16"
+    elif chosen == "auto" and method.optimizers():
+        seconds = fastest_precision(method, next(iter(loader.batches())), accelerator.device.type)
+        chosen = min(seconds, key=lambda name: seconds[name])
+    elif chosen == "auto":
+        chosen = "fp32"
+    if accelerator.is_main_process:
+        notes = [f"perceptual distance: {method.distance.kind}"] if hasattr(method, "distance") else []
+        spent = round(time.monotonic() - start, 1)
+        write_json(
+            run.env,
+            environment()
+            | {"device": str(accelerator.device), "processes": accelerator.num_processes, "notes": notes}
+            | {"precision": {"chosen": chosen, "seconds_per_step": seconds, "seconds_spent": spent}},
+        )
+    accelerator.wait_for_everyone()
+    return str(chosen)
+
+
+def evaluate(
+    run: RunDir,
+    metrics: Sequence[str] = FIRST_SCORES,
+    *,
+    dataset: Dataset | None = None,
+) -> list[Score]:
+    """Encode the data with a trained run and score the codes: ``codes.npz``, ``samples.npz``, ``scores.jsonl``."""
+    encoder = load(run.path)
+    dataset = dataset or load_data(encoder.config)
+    codes = encode_dataset(encoder.method, dataset)
+    codes.save(run.codes)
+    save_samples(run.samples, encoder.method, dataset, codes, encoder.config.settings.seed)
+    scores = score(codes, metrics, seed=encoder.config.settings.seed)
+    keep_lines(run.scores, [dataclasses.asdict(record) for record in _records(run, encoder.config, scores)])
+    return scores
+
+
+def _records(run: RunDir, config: RunConfig, scores: Sequence[Score]) -> list[Record]:
+    place = {"run": run.name, "method": config.method, "data": config.data, "seed": config.settings.seed}
+    return [Record.of(one, **place, epoch=config.hparams.epochs, version=__version__) for one in scores]
+
+
+@dataclasses.dataclass(frozen=True)
+class Encoder:
+    """A trained run, ready to encode."""
+
+    method: Method
+    config: RunConfig
+    spec: DataSpec
+
+    def encode(self, images: Any) -> Float32[np.ndarray, "n d"]:
+        """Codes of images, in evaluation mode.
+
+        Args:
+            images: uint8 (N, H, W, C) or (N, H, W), floats in [0, 1] (N, C, H, W), or paths of image files.
+
+        Raises:
+            DataError: If they are none of these, or of another size than the encoder's.
+        """
+        return encode_pixels(self.method, as_pixels(images, self.spec))
+
+
+def load(path: Path | str) -> Encoder:
+    """The encoder of a run directory. Raises: UserError if there is none, or it is damaged."""
+    run = RunDir(path)
+    config = open_config(run)
+    if not run.checkpoint.is_dir():
+        raise UserError(f"{run.path} has no checkpoint yet; train it first")
+    spec = DataSpec.from_dict(read_json(run.spec))
+    method = build(dataclasses.replace(config, hparams=_offline(config.hparams)), spec)
+    method.load_state_dict(checkpoint.load_weights(run.checkpoint))
+    return Encoder(method.to(memory_format=torch.channels_last).eval(), config, spec)
+
+
+def _offline(hparams: Any) -> Any:
+    """The same network without fetching initial weights, which the checkpoint replaces at once."""
+    plain = {"weights": "none", "perceptual": "random"}
+    return dataclasses.replace(hparams, **{name: plain[name] for name in plain if hasattr(hparams, name)})
+
+
+def open_config(run: RunDir) -> RunConfig:
+    """Raises: UserError if the folder holds no run, or one of another version."""
+    if not run.exists():
+        raise UserError(f"no run at {run.path} (a folder with config.json)")
+    return RunConfig.from_dict(read_json(run.config))
+
+
+def environment() -> dict[str, Any]:
+    """What a reader needs to know of the machine and the versions."""
+    names = ("torch", "torchvision", "accelerate", "numpy", "scikit-learn")
+    return {
+        "version": __version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "command": " ".join(["unbraid", *sys.argv[1:]]) if sys.argv[0].endswith("unbraid") else "",
+        "commit": _commit(),
+    } | {name: importlib.metadata.version(name) for name in names}
+
+
+def _commit() -> str | None:
+    """The commit of the package, when it runs from a checkout."""
+    folder = Path(__file__).parent
+    try:
+        found = subprocess.run(["git", "rev-parse", "HEAD"], cwd=folder, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return found.stdout.strip()
+
+
+def _flat(config: RunConfig) -> dict[str, Any]:
+    parts = (config.options, config.settings, config.hparams)
+    numbers = {key: value for part in parts for key, value in dataclasses.asdict(part).items()}
+    return {"method": config.method, "data": config.data} | {
+        key: value if isinstance(value, int | float | str | bool) else str(value) for key, value in numbers.items()
+    }

@@ -1,0 +1,218 @@
+"""The one training loop: any method, any number of optimisers, stopped and resumed at any step."""
+
+import dataclasses
+import math
+import signal
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from accelerate import Accelerator
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import Tensor, nn
+
+from unbraid import checkpoint
+from unbraid.errors import Stopped, UserError
+from unbraid.loader import Loader
+from unbraid.nets.precision import time_precisions
+from unbraid.records import RunDir, append_line, keep_lines, read_lines
+from unbraid.seeds import integer
+from unbraid.types import Batch, Method
+
+
+class Trainer:
+    """Trains a method to its last epoch, from its checkpoint if there is one.
+
+    Every random draw of a step comes from the seed and the step's number, so nothing but weights, moments and sums
+    need be saved for a resumed run to equal one never stopped, to the last bit on a CPU.
+    """
+
+    def __init__(
+        self,
+        method: Method,
+        loader: Loader,
+        run: RunDir,
+        accelerator: Accelerator,
+        *,
+        seed: int,
+        clip_norm: float = 0.0,
+        log_every: int = 20,
+        checkpoint_seconds: float = 60.0,
+    ) -> None:
+        self.method, self.loader, self.run, self.accelerator = method, loader, run, accelerator
+        self.seed, self.clip_norm = seed, clip_norm
+        self.log_every, self.checkpoint_seconds = log_every, checkpoint_seconds
+        self.optimizers = method.optimizers()
+        self.params = {name: _parameters(optimizer) for name, optimizer in self.optimizers.items()}
+        self.lrs = {name: [group["lr"] for group in o.param_groups] for name, o in self.optimizers.items()}
+        self.num_steps = method.cfg.epochs * loader.num_batches
+        self.done = 0  # steps
+        self.sums: dict[str, Tensor] = {}  # of each logged term since the last line of the log
+        self.weight = 1.0
+        self.started = self.saved = time.monotonic()
+
+    def fit(self) -> None:
+        """Raises: Stopped after Ctrl-C, with a checkpoint written; UserError if a term is no longer finite."""
+        self._resume()
+        self.method.train()
+        with closing(self.loader.batches(self.done)) as batches, self._progress() as advance, _signals() as stop:
+            while self.done < self.num_steps:
+                self._begin_epoch()
+                batch = next(batches)
+                torch.manual_seed(integer(self.seed, "step", self.done))
+                self.weight = batch.weight
+                self.method.update(batch, self.step)
+                self.done += 1
+                advance()
+                if self.done % self.log_every == 0:
+                    self._write_log()
+                if stop or time.monotonic() - self.saved > self.checkpoint_seconds:
+                    self._save()
+                if stop:
+                    raise Stopped(f"stopped at step {self.done} of {self.num_steps}; the same command goes on")
+        self._write_log()
+        self._save()
+
+    def step(self, optimizer: str, terms: Mapping[str, Tensor], *, log: Mapping[str, Tensor] | None = None) -> None:
+        """See ``types.Step``."""
+        chosen, params = self.optimizers[optimizer], self.params[optimizer]
+        chosen.zero_grad(set_to_none=True)
+        loss = torch.stack(list(terms.values())).sum() * self.weight
+        self.accelerator.backward(loss, inputs=params)
+        average_gradients(params)
+        if self.clip_norm:
+            nn.utils.clip_grad_norm_(params, self.clip_norm)
+        scale = self.method.lr_scale(self.done / self.loader.num_batches)
+        for group, lr in zip(chosen.param_groups, self.lrs[optimizer], strict=True):
+            group["lr"] = lr * scale
+        chosen.step()
+        for name, value in {**terms, **(log or {})}.items():
+            key = f"{optimizer}/{name}"
+            self.sums[key] = self.sums.get(key, 0.0) + value.detach() * self.weight
+
+    def _begin_epoch(self) -> None:
+        epoch, step = divmod(self.done, self.loader.num_batches)
+        if step == 0:
+            torch.manual_seed(integer(self.seed, "epoch", epoch))
+            self.weight = 1.0
+            self.method.begin_epoch(epoch, self.loader.in_order(self.method.cfg.batch_size), self.step)
+
+    def _write_log(self) -> None:
+        """The means since the last line; the one place where the host waits for the device."""
+        if not self.sums:
+            return
+        count = (self.done - 1) % self.log_every + 1
+        names, values = list(self.sums), torch.stack(list(self.sums.values()))
+        values = self.accelerator.reduce(values, "mean") / count
+        self.sums = {}
+        means = dict(zip(names, values.tolist(), strict=True))
+        self._check_finite(means)
+        if self.accelerator.is_main_process:
+            place = {"step": self.done, "epoch": round(self.done / self.loader.num_batches, 4)}
+            append_line(self.run.log, place | {"seconds": round(time.monotonic() - self.started, 2)} | means)
+        self.accelerator.log(means, step=self.done)
+
+    def _check_finite(self, values: Mapping[str, float]) -> None:
+        for name, value in values.items():
+            if not math.isfinite(value):
+                raise UserError(
+                    f"{name} became {value} before step {self.done}; the last checkpoint is whole. "
+                    "Use a smaller step size, --clip_norm 1 or --precision fp32"
+                )
+
+    def _save(self) -> None:
+        if self.accelerator.is_main_process:
+            seconds = time.monotonic() - self.started
+            sums = {name: float(value) for name, value in self.sums.items()}
+            self._check_finite(sums)  # a spoilt state never replaces a good one
+            checkpoint.save(
+                self.run.checkpoint,
+                weights=self.method.state_dict(),
+                optimizers={name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
+                state={"step": self.done, "num_steps": self.num_steps, "seconds": seconds, "sums": sums},
+            )
+        self.saved = time.monotonic()
+
+    def _resume(self) -> None:
+        if not self.run.checkpoint.is_dir():
+            keep_lines(self.run.log, [])
+            return
+        state = checkpoint.load_state(self.run.checkpoint)
+        self.method.load_state_dict(checkpoint.load_weights(self.run.checkpoint))
+        for name, saved in checkpoint.load_optimizers(self.run.checkpoint).items():
+            # Moments from the checkpoint, every hyper-parameter from the configuration.
+            groups = self.optimizers[name].state_dict()["param_groups"]
+            self.optimizers[name].load_state_dict({"state": saved["state"], "param_groups": groups})
+        self.done = state["step"]
+        self.started -= state["seconds"]
+        device = self.accelerator.device
+        self.sums = {name: torch.tensor(value, device=device) for name, value in state["sums"].items()}
+        if self.accelerator.is_main_process:
+            keep_lines(self.run.log, [line for line in read_lines(self.run.log) if line["step"] <= self.done])
+
+    @contextmanager
+    def _progress(self) -> Iterator[Any]:
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        shown = self.accelerator.is_local_main_process
+        with Progress(*columns, console=Console(stderr=True), disable=not shown) as progress:
+            task = progress.add_task(self.run.name, total=self.num_steps, completed=self.done)
+            yield lambda: progress.advance(task)
+
+
+def average_gradients(params: list[nn.Parameter]) -> None:
+    """Replace each gradient by its mean over the processes; nothing in a single one."""
+    if not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
+        return
+    grads = [param.grad for param in params if param.grad is not None]
+    flat = torch.cat([grad.flatten() for grad in grads])
+    dist.all_reduce(flat)
+    for grad, mean in zip(grads, flat.div_(dist.get_world_size()).split([grad.numel() for grad in grads]), strict=True):
+        grad.copy_(mean.view_as(grad))
+
+
+def fastest_precision(method: Method, batch: Batch, device_type: str) -> dict[str, float]:
+    """Seconds of one update without its optimiser in each precision, on this very network and batch."""
+
+    def update(model: nn.Module, memory_format: torch.memory_format) -> None:
+        assert isinstance(model, Method)
+        params = {name: _parameters(optimizer) for name, optimizer in model.optimizers().items()}
+
+        def backward(optimizer: str, terms: Mapping[str, Tensor], *, log: Mapping[str, Tensor] | None = None) -> None:
+            torch.stack(list(terms.values())).sum().backward(inputs=params[optimizer])
+
+        x = batch.x.contiguous(memory_format=memory_format)
+        views = batch.views.flatten(0, 1).contiguous(memory_format=memory_format).unflatten(0, batch.views.shape[:2])
+        model.update(dataclasses.replace(batch, x=x, views=views), backward)
+
+    return time_precisions(method.train(), update, device_type)
+
+
+def _parameters(optimizer: torch.optim.Optimizer) -> list[nn.Parameter]:
+    return [param for group in optimizer.param_groups for param in group["params"]]
+
+
+@contextmanager
+def _signals() -> Iterator[list[int]]:
+    """A list that is no longer empty after the first Ctrl-C or termination; a second one interrupts at once."""
+    received: list[int] = []
+    previous: dict[int, Any] = {}
+
+    def receive(number: int, frame: object) -> None:
+        received.append(number)
+        for each, handler in previous.items():
+            signal.signal(each, handler)
+
+    try:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            previous[number] = signal.signal(number, receive)
+    except ValueError:  # not the main thread: the caller handles signals
+        pass
+    try:
+        yield received
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
