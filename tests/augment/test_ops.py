@@ -96,7 +96,7 @@ ENHANCE = {
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("name", ENHANCE)
 def test_colour_equals_pillow(name, channels):
-    """Within one level, for Pillow truncates; and half a level times |1 - factor| more where it has rounded the grey."""
+    """Within one level, for Pillow truncates; half a level times |1 - factor| more where it has rounded the grey."""
     op, enhance = ENHANCE[name]
     x = photo(num=8, channels=channels)
     draw = draws(op, 8)

@@ -3,8 +3,8 @@ import logging
 import numpy as np
 import pandas as pd
 import pytest
-
 from photos import photo, write_photos, write_tree
+
 from unbraid.data import load
 from unbraid.data.options import DataOptions
 from unbraid.errors import DataError, UserError
@@ -94,7 +94,11 @@ def test_rows_follow_the_table(photos):
 
 def test_kinds_of_columns(photos, caplog):
     frame = photos.frame.assign(
-        flag=[True, False] * 5, whole=[1.0, 2.0] * 5, gap=[None, "a"] * 5, hole=[None, *[0.5] * 9], country=["NA", "DE"] * 5
+        flag=[True, False] * 5,
+        whole=[1.0, 2.0] * 5,
+        gap=[None, "a"] * 5,
+        hole=[None, *[0.5] * 9],
+        country=["NA", "DE"] * 5,
     )
     data = photos(frame)
     assert data.spec.values["flag"] == ("False", "True")
@@ -131,7 +135,7 @@ def test_given_splits(photos):
     assert "fold" not in data.columns
     assert photos(frame.rename(columns={"fold": "split"})).split.tolist() == data.split.tolist()
     refused(photos, "leave out --group, --test-fraction", split_column="split", group="camera", test_fraction=0.5)
-    refused(photos, r"1 image\(s\) are neither .* p00.png \(trian\)", frame.assign(split=["trian", *words[1:]]))
+    refused(photos, r"1 image\(s\) are neither .*p00.png \(practice\)", frame.assign(split=["practice", *words[1:]]))
     refused(photos, "the test split has no images", frame.assign(split="train"))
     refused(photos, "have no train image: right", frame.assign(split=["train", "test"] * 5), domain="camera")
     late = frame.assign(split=["train"] * 8 + ["test"] * 2, y=[0, 1] * 4 + [1, 1])
@@ -149,13 +153,20 @@ def test_made_splits(photos):
     for subject in range(3):
         assert np.sum(by_subject.split[by_subject.columns["subject"] == subject] == 0) >= 1
     refused(photos, "both below 1", test_fraction=1.5)
-    refused(photos, "have no 'subject', the column of --group", photos.frame.assign(subject=[None, *"abcabcabc"]), group="subject")
+    refused(
+        photos,
+        "have no 'subject', the column of --group",
+        photos.frame.assign(subject=[None, *"abcabcabc"]),
+        group="subject",
+    )
 
 
 @pytest.mark.parametrize("role", ["domain", "label", "bias"])
 def test_unlabelled_rows(photos, role):
     frame = photos.frame.assign(camera=[None] * 4 + ["left", "right"] * 3)
-    refused(photos, r"4 image\(s\) have no 'camera': .*p00.png, .*p01.png, .*p02.png and 1 more", frame, **{role: "camera"})
+    refused(
+        photos, r"4 image\(s\) have no 'camera': .*p00.png, .*p01.png, .*p02.png and 1 more", frame, **{role: "camera"}
+    )
     refused(photos, "1 image.* have no 'hole'", photos.frame.assign(hole=[None, *[0.5] * 9]), targets=["hole"])
 
 
@@ -175,8 +186,9 @@ def test_wrong_options(photos, values, message):
     refused(photos, message, **values)
 
 
-def test_domains_that_make_no_sense(photos):
+def test_domains_that_make_no_sense(photos, cache):
     refused(photos, "every image of photos has the same 'camera'", photos.frame.assign(camera="x"), domain="camera")
+    assert not list(cache.iterdir())  # found out before any image was decoded
     lonely = photos.frame.assign(camera=["x", "y", *["z"] * 8])
     refused(photos, r"2 value\(s\) of 'camera' have a single image: x, y; add", lonely, domain="camera")
 

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
+from photos import photo
 from PIL import Image
 
-from photos import photo
 from unbraid.data.pictures import decode, decode_all, survey
 from unbraid.errors import DataError
 
@@ -78,7 +78,13 @@ def test_antialiasing(tmp_path):
 
 @pytest.mark.parametrize(
     ("dtype", "top", "white"),
-    [("uint16", 65535, 65535), ("uint16", 4000, 4095), ("uint16", 255, 255), ("float32", 1.0, 1), ("float32", 200, 255)],
+    [
+        ("uint16", 65535, 65535),
+        ("uint16", 4000, 4095),
+        ("uint16", 255, 255),
+        ("float32", 1.0, 1),
+        ("float32", 200, 255),
+    ],
 )
 def test_deep_images_share_one_scale(tmp_path, dtype, top, white):
     for name, level in {"a.tif": top, "b.tif": top / 2}.items():

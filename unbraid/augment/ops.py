@@ -4,7 +4,7 @@ What an op needs of chance is one row of numbers in [0, 1) per image, drawn on t
 several processes draw for the global batch and apply their own rows, and no device is ever waited for.
 
 Colours follow Pillow, crops and blurs torchvision; the tests hold each op against them, image by image. Plain torch:
-kornia pivots contrast on black, resizes crops without antialiasing, and its hue takes several times as long.
+kornia's contrast has another pivot, its crops are not antialiased, and its hue takes ten times as long on a CPU.
 """
 
 import abc
@@ -174,9 +174,9 @@ class RandomErasing(Op):
     def __call__(self, x: Images, draws: Float[Tensor, "b 22"]) -> Images:
         height, width = x.shape[2:]
         top, left, box_height, box_width = self.boxes(draws, (height, width)).to(x.device)[..., None].unbind(1)
-        y, x_ = torch.arange(height, device=x.device), torch.arange(width, device=x.device)
-        rows = (y >= top) & (y < top + box_height)  # (B, H)
-        columns = (x_ >= left) & (x_ < left + box_width)  # (B, W)
+        down, right = torch.arange(height, device=x.device), torch.arange(width, device=x.device)
+        rows = (down >= top) & (down < top + box_height)  # (B, H)
+        columns = (right >= left) & (right < left + box_width)  # (B, W)
         return x.masked_fill((rows[:, :, None] & columns[:, None, :])[:, None], 0)
 
     def boxes(self, draws: Float[Tensor, "b 22"], size: tuple[int, int]) -> Int[Tensor, "b 4"]:
@@ -195,10 +195,10 @@ class Rotation(Op):
     def __call__(self, x: Images, draws: Float[Tensor, "b 1"]) -> Images:
         height, width = x.shape[2:]
         angle = torch.deg2rad(_per_image(between(draws, *self.degrees), x)[:, 0])  # (B, 1, 1)
-        y = torch.arange(height, device=x.device)[:, None] + 0.5 - height / 2
-        x_ = torch.arange(width, device=x.device) + 0.5 - width / 2
-        row = (y * angle.cos() - x_ * angle.sin() + height / 2).floor().long()  # (B, H, W)
-        column = (y * angle.sin() + x_ * angle.cos() + width / 2).floor().long()
+        down = torch.arange(height, device=x.device)[:, None] + 0.5 - height / 2
+        right = torch.arange(width, device=x.device) + 0.5 - width / 2
+        row = (down * angle.cos() - right * angle.sin() + height / 2).floor().long()  # (B, H, W)
+        column = (down * angle.sin() + right * angle.cos() + width / 2).floor().long()
         inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
         source = torch.where(inside, row * width + column, 0)
         rotated = x.flatten(2).gather(2, source.flatten(1)[:, None].expand(-1, x.shape[1], -1))

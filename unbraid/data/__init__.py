@@ -1,5 +1,6 @@
 """Data sets by name or by path. A row is text, so that listing names imports nothing heavy."""
 
+import dataclasses
 import inspect
 import re
 import types
@@ -44,11 +45,11 @@ def load(name: str, options: DataOptions | None = None) -> Dataset:
 
     from unbraid.data.roles import with_roles
 
-    return with_roles(dataset, options)
+    return dataclasses.replace(dataset, spec=with_roles(dataset.spec, dataset.columns, options))
 
 
 def base_name(name: str) -> str:
-    """The bare name: ``digits:bias=0.9`` -> ``digits``, ``photos.csv`` -> ``photos``, ``cars3d_train.npz`` -> ``cars3d``."""
+    """The bare name: ``digits:bias=0.9`` -> ``digits``, ``a/photos.csv`` -> ``photos``, ``x_train.npz`` -> ``x``."""
     base = name.partition(":")[0]
     if base in DATASETS:
         return base

@@ -5,7 +5,7 @@ import zlib
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +20,7 @@ def read_arrays(path: Path, *, required: Collection[str] = (), without: Collecti
     Raises:
         DataError: If the file is damaged, holds Python objects or lacks a required array.
     """
-    with _naming(path), np.load(path, allow_pickle=False) as file:
+    with _naming(path), path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
         if missing := sorted(set(required) - set(file.files)):
             raise DataError(f"{path} has no {', '.join(missing)}; it holds {', '.join(sorted(file.files))}")
         return {key: file[key] for key in file.files if key not in without}
@@ -42,7 +42,7 @@ def read_chunks(path: Path, key: str) -> Iterator[np.ndarray]:
             yield np.frombuffer(data, dtype=dtype).reshape(shape)
 
 
-def _header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
+def _header(file: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:
     read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
     shape, fortran, dtype = read[np.lib.format.read_magic(file)](file)
     if dtype.hasobject:
@@ -60,7 +60,7 @@ def _naming(path: Path) -> Iterator[None]:
         raise
     except FileNotFoundError:
         raise DataError(f"no file at {path}") from None
-    except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         if "Object arrays" in str(error):
             reason = "it holds Python objects, which are never loaded; save its arrays as numbers"
         else:

@@ -5,6 +5,7 @@ that trying another domain costs nothing. Without a table the sub-folders are th
 column ``folder``, ``photos/night/cat/1.png`` has ``folder1`` and ``folder2``.
 """
 
+import dataclasses
 import logging
 import os
 from pathlib import Path
@@ -17,6 +18,7 @@ from unbraid.data import pictures, store
 from unbraid.data.labels import Labels, categories, encode, read_table
 from unbraid.data.options import DataOptions
 from unbraid.data.pictures import first_three
+from unbraid.data.roles import with_roles
 from unbraid.data.splits import TEST, TRAIN, VALIDATION, split_rows
 from unbraid.errors import DataError, UserError, did_you_mean
 from unbraid.seeds import stream
@@ -47,23 +49,22 @@ def read(path: Path, options: DataOptions, *, name: str) -> Dataset:
     given = {role for role in (options.domain, options.label, options.bias) if role is not None}
     kept = {*given, *(options.factors or ()), *(options.targets or ())}
     labels = encode(frame.drop(columns=[split_column] if split_column else []), files, complete=given, kept=kept)
-    _check_domain(labels, files, options.domain)
-    if split_column is None:
-        split = _make_split(frame, labels, options)
-    else:
-        split = _read_split(frame, files, split_column, options)
+    _check_domain(labels, options.domain)
+    split = _make_split(frame, options) if split_column is None else _read_split(frame, files, split_column, options)
     _check_split(labels, split, options)
-    images = _prepare(files, options, name)
     spec = DataSpec(
         name=name,
-        image_shape=images.spec.image_shape,
+        image_shape=(0, 0, 0),  # known once the images are
         num_train=int(np.sum(split == TRAIN)),
         sizes={column: len(names) for column, names in labels.values.items()},
         values=labels.values,
         factors=tuple(column for column in labels.values if column not in (options.domain, options.group)),
         targets=tuple(column for column in labels.columns if column not in labels.values),
     )
-    return Dataset(spec=spec, images=images.images, columns=labels.columns, split=split)
+    spec = with_roles(spec, labels.columns, options)
+    prepared = _prepare(files, options, name)
+    spec = dataclasses.replace(spec, image_shape=prepared.spec.image_shape)
+    return Dataset(spec=spec, images=prepared.images, columns=labels.columns, split=split)
 
 
 def _rows(path: Path, options: DataOptions) -> tuple[list[Path], pd.DataFrame]:
@@ -150,31 +151,29 @@ def _resolved(file: Path) -> str:
 
 def _check_named(frame: pd.DataFrame, options: DataOptions, name: str) -> None:
     """Every column that an option names is there."""
+    no_labels = " There are no labels; give --labels."
     for option in ("domain", "label", "bias", "stratify", "group", "split_column", "factors", "targets", "circular"):
         value = getattr(options, option)
         for column in [value] if isinstance(value, str) else value or ():
             if column not in frame:
-                hint = (
-                    did_you_mean(column, frame.columns)
-                    if len(frame.columns)
-                    else " There are no labels; give --labels."
-                )
+                hint = did_you_mean(column, frame.columns) if len(frame.columns) else no_labels
                 raise UserError(f"{name} has no column {column!r} (--{option.replace('_', '-')}).{hint}")
 
 
-def _check_domain(labels: Labels, files: list[Path], domain: str | None) -> None:
+def _check_domain(labels: Labels, domain: str | None) -> None:
     if domain is None or domain not in labels.values:  # a real-valued one is refused with the other roles
         return
     names = np.array(labels.values[domain], dtype=object)
     count = np.bincount(labels.columns[domain], minlength=len(names))
-    if (count == 1).any() and len(names) > 1:
+    lonely = names[count == 1].tolist()
+    if lonely and len(names) > 1:
         raise DataError(
-            f"{int((count == 1).sum())} value(s) of {domain!r} have a single image: {first_three(names[count == 1].tolist())}; "
+            f"{len(lonely)} value(s) of {domain!r} have a single image: {first_three(lonely)}; "
             "add images of them or leave them out"
         )
 
 
-def _make_split(frame: pd.DataFrame, labels: Labels, options: DataOptions) -> UInt8[np.ndarray, " n"]:
+def _make_split(frame: pd.DataFrame, options: DataOptions) -> UInt8[np.ndarray, " n"]:
     stratify = options.stratify or options.domain or options.label
     groups = None
     if options.group is not None:

@@ -56,10 +56,10 @@ def read(path: Path) -> Dataset:
         arrays = _join(list(files.values()), parts)
         numbers = np.array([SPLITS.index(name) for name in files], dtype=np.uint8)
         split = np.repeat(numbers, [len(part["classes"]) for part in parts])
-        if len(files) == 1:
-            split = split_rows(len(split), stream(0, "official", "split"), strata=arrays["classes"])
         _, *size, channels = shape_of(path, "imgs")
         spec, columns = _own_columns(arrays) if "spec" in arrays else _published_columns(arrays, stem(path))
+        if len(files) == 1:
+            split = split_rows(len(split), stream(0, "official", "split"), strata=columns[spec["domain"]])
         spec = {**spec, "image_shape": (channels, *size), "num_train": int(np.sum(split == TRAIN))}
         chunks = (chunk for file in files.values() for chunk in _read_images(file))
         store.write_chunks(DataSpec.from_dict(spec), columns, split, chunks, folder)

@@ -27,9 +27,9 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".pgm", "
 _FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "PPM")
 _GREY_MODES = ("1", "L", "LA")
 _CHUNK = 256  # images in memory at a time
-T = TypeVar("T")
-
 _WHITES = (1.0, 255.0, 1023.0, 4095.0, 16383.0, 65535.0)
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -80,9 +80,7 @@ def decode_all(files: Sequence[Path], look: Look) -> Iterator[UInt8[np.ndarray, 
 def decode(file: Path, look: Look) -> UInt8[np.ndarray, "h w c"]:
     """One image file."""
     with Image.open(file, formats=_FORMATS) as image:
-        image.draft(
-            None, (2 * look.size, 2 * look.size)
-        )  # a JPEG much larger than needed is decoded at a smaller scale
+        image.draft(None, (2 * look.size, 2 * look.size))  # decodes a much larger JPEG at a smaller scale
         square = ImageOps.fit(_upright(image, look), (look.size, look.size), method=Image.Resampling.BICUBIC)
         pixels = np.asarray(square.convert("L" if look.channels == 1 else "RGB"))
     return pixels.reshape(look.size, look.size, look.channels)
@@ -113,7 +111,8 @@ def _mode(file: Path) -> str:
 def _extremes(file: Path) -> tuple[float, float]:
     with Image.open(file, formats=_FORMATS) as image:
         values = np.asarray(image, dtype=np.float64)
-    return float(np.nanmin(values)), float(np.nanmax(values))
+    values = values[np.isfinite(values)]
+    return float(values.min()), float(values.max())
 
 
 def _each(function: Callable[[Path], T], files: Sequence[Path], verb: str) -> Iterator[T]:

@@ -43,18 +43,17 @@ class SixLayerProbes(nn.Module):
         widths = (code_dim, *[WIDTH] * (DEPTH - 1))
         self.hidden = nn.ParameterList(draw(WIDTH, fan_in, fan_in=fan_in) for fan_in in widths)
         self.norms = nn.ModuleList(nn.BatchNorm1d(len(sizes) * WIDTH) for _ in widths)
-        self.weight = draw(max(sizes), WIDTH, fan_in=WIDTH)
-        self.bias = draw(max(sizes), 1, fan_in=WIDTH)
+        self.out = draw(max(sizes), WIDTH + 1, fan_in=WIDTH)  # row by row, so that more rows change none; bias last
         beyond = torch.arange(max(sizes)) >= torch.tensor(sizes)[:, None]  # (F, K) outputs that a probe does not have
         self.mask = nn.Buffer(torch.zeros(beyond.shape).masked_fill(beyond, -torch.inf)[:, :, None], persistent=False)
 
     def forward(self, z: Float32[Tensor, "b d"]) -> Float32[Tensor, "f k b"]:
         """Logits; the codes are scaled to unit length first."""
-        x = F.normalize(z).T.expand(len(self.weight), -1, -1)  # (F, D, B)
+        x = F.normalize(z).T.expand(len(self.out), -1, -1)  # (F, D, B)
         for weight, norm in zip(self.hidden, self.norms, strict=True):
             x = torch.bmm(weight, x)  # (F, H, B)
             x = F.leaky_relu(norm(x.reshape(1, -1, x.shape[2])).view_as(x), 0.01)
-        return torch.baddbmm(self.bias, self.weight, x) + self.mask
+        return torch.baddbmm(self.out[..., WIDTH:], self.out[..., :WIDTH], x) + self.mask
 
     @torch.no_grad()
     def predict(self, z: Float32[np.ndarray, "n d"]) -> Int64[np.ndarray, "f n"]:

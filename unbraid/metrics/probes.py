@@ -4,6 +4,7 @@ All probes are trained on the rows of the train split and scored on those of the
 constant answer gets there: the most frequent value of the train rows, or their mean for a real-valued target.
 """
 
+import dataclasses
 import warnings
 from typing import Any
 
@@ -16,6 +17,7 @@ from unbraid.records import Score
 from unbraid.tables import Codes
 
 _DCODR = "Kahana & Hoshen 2022, arXiv:2203.11284, section 5"
+_FEW_ROWS = 700  # below, the six-layer probe has under five batches an epoch and can stop before batch norm settles
 
 
 @metric(needs={"domain"}, higher_is_better=False, source=_DCODR)
@@ -62,6 +64,9 @@ def six_layer_probe(codes: Codes, rng: np.random.Generator) -> list[Score]:
         predicted = fit(train.z, labels, sizes, seed=int(rng.integers(2**62))).predict(test.z)  # (F, M)
         for name, column in zip(names, predicted, strict=True):
             scores.append(_accuracy(metrics[name], train, test, name, column, "six-layer", rng))
+    if len(train) < _FEW_ROWS:
+        few = f"{len(train)} train rows are few for this probe, it may stop too early"
+        scores = [dataclasses.replace(score, note="; ".join(filter(None, (score.note, few)))) for score in scores]
     return scores
 
 

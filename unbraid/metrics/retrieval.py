@@ -48,9 +48,8 @@ def retrieval(
     factors, margins = codes.spec.content, dict(margins or {})
     if unknown := [name for name in margins if name not in factors]:
         raise UserError(f"a margin is given for {unknown[0]!r}, no content factor.{did_you_mean(unknown[0], factors)}")
-    if galleries is None:
-        galleries = ("all",) if codes.spec.domain is None else ("all", "other_domains")
-    return [score for gallery in galleries for score in _retrieve(codes, k, gallery, margins, rng)]
+    default: tuple[Gallery, ...] = ("all",) if codes.spec.domain is None else ("all", "other_domains")
+    return [score for gallery in galleries or default for score in _retrieve(codes, k, gallery, margins, rng)]
 
 
 def _retrieve(

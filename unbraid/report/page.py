@@ -19,7 +19,7 @@ from unbraid.atomic import atomic_file
 from unbraid.errors import DataError, UserError
 from unbraid.records import Record, RunDir, find_runs, read_json, read_lines
 from unbraid.report import plots
-from unbraid.report.tables import Table, Tradeoff, control_warnings, means, score_rows, sentences, tables, tradeoff
+from unbraid.report.tables import Table, Tradeoff, score_rows, sentences, tables, tradeoff
 from unbraid.tables import Codes
 
 MAX_QUERIES = 8
@@ -63,7 +63,7 @@ class RunView:
     folder: str
     strips: list[list[Thumb]]
     swap: str | None
-    maps: list[Markup]
+    maps: list[plots.Map]
     map_caption: str
     curves: Markup | None
     command: str
@@ -170,17 +170,16 @@ def _sections(runs: Sequence[Run]) -> list[Section]:
         views = [view for owner, view in drawn if owner == data]
         found = tradeoff(rows, data)
         scatter = plots.tradeoff_figure(found, styles) if found and found.plotted else None
-        warnings = control_warnings(means(rows[rows["data"] == data]))
         order = list(found.methods) if found else []
         order += sorted({view.label for view in views} - set(order))
         sections.append(
             Section(
                 data=data,
                 anchor=f"data-{number}",
-                summary=(sentences(found) if found else ["No leakage is defined for these runs."]) + warnings,
+                summary=sentences(found) if found else ["No leakage is defined for these runs."],
                 tradeoff=found,
                 scatter=scatter,
-                tables=[table for table in tables(rows) if table.data == data],
+                tables=tables(rows[rows["data"] == data]),
                 groups=[[view for view in views if view.label == label] for label in order],
             )
         )
@@ -229,16 +228,18 @@ def _samples(path: Path) -> dict[str, np.ndarray]:
 
 
 def _strips(samples: Mapping[str, np.ndarray], codes: Codes | None) -> Iterator[list[Thumb]]:
-    if not {"strip_images", "strip_match", "strip_domain"} <= set(samples):
-        return
+    if "strip_images" not in samples or (codes and not codes.spec.content):
+        return  # without content factors no neighbour is right or wrong
     images = samples["strip_images"][:MAX_QUERIES, : 1 + MAX_NEIGHBOURS]
+    domains = samples.get("strip_domain")
     names = codes.spec.values.get(codes.spec.domain or "", ()) if codes else ()
-    for strip, matches, domains in zip(images, samples["strip_match"], samples["strip_domain"]):
-        said = [names[value] if value < len(names) else str(value) for value in domains]
-        yield [Thumb(*row) for row in zip(map(plots.png_uri, strip), said, [None, *map(bool, matches)])]
+    for row, (strip, matches) in enumerate(zip(images, samples["strip_match"])):
+        values = [] if domains is None else domains[row].tolist()
+        said = [names[value] if value < len(names) else str(value) for value in values] or [""] * len(strip)
+        yield [Thumb(*thumb) for thumb in zip(map(plots.thumb_uri, strip), said, [None, *matches.tolist()])]
 
 
-def _maps(run: Run, codes: Codes | None) -> tuple[list[Markup], str]:
+def _maps(run: Run, codes: Codes | None) -> tuple[list[plots.Map], str]:
     """Figures coloured by the domain and by the first content factor, and what to say under them."""
     if codes is None or len(codes.rows("test")) < 2:
         return [], ""

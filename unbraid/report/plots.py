@@ -14,7 +14,6 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, ListedColormap
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from PIL import Image
 
 from unbraid.report.tables import Tradeoff, interval
@@ -27,6 +26,7 @@ VALUE_COLORS = (  # Petroff 2021, arXiv:2107.02270: ten that stay apart for colo
 )  # fmt: skip
 MARKERS = "osD^vPX"
 MAX_MAP_POINTS = 1000
+THUMB_SIDE = 64
 STYLE: dict[Any, Any] = {
     "axes.edgecolor": "#8a8a8a",
     "axes.grid": True,
@@ -51,6 +51,14 @@ class MethodStyle:
 
     color: str
     marker: str
+
+
+@dataclass(frozen=True)
+class Map:
+    """A map, and the colour of each value where there are few."""
+
+    figure: Markup
+    legend: list[tuple[str, str]]
 
 
 def method_styles(methods: Iterable[str]) -> dict[str, MethodStyle]:
@@ -85,6 +93,7 @@ def tradeoff_figure(found: Tradeoff, styles: Mapping[str, MethodStyle]) -> Marku
         axes.set(xlabel=f"leakage of {found.domain} (lower is better)", ylabel="content (higher is better)")
         axes.set_title("\u2196 better", loc="left", fontsize=11, color="#555555", style="italic")
         axes.margins(0.08)
+        axes.update_datalim([(1, 1)])  # from chance to perfect, so that small differences look small
         figure.legend(loc="outside lower center", ncols=2, handletextpad=0.3)
         points = "; ".join(
             f"{name}: leakage {point['leakage']:.3f} {interval(point['leakage_low'], point['leakage_high'])},"
@@ -135,7 +144,7 @@ def project(codes: Codes, seed: int) -> tuple[Codes, Float[np.ndarray, "n 2"], s
     return codes, TSNE(init="pca", random_state=state).fit_transform(codes.z), "t-SNE"
 
 
-def map_figure(codes: Codes, points: Float[np.ndarray, "n 2"], column: str, name: str) -> Markup:
+def map_figure(codes: Codes, points: Float[np.ndarray, "n 2"], column: str, name: str) -> Map:
     """The projected codes, coloured by one column.
 
     Args:
@@ -146,7 +155,7 @@ def map_figure(codes: Codes, points: Float[np.ndarray, "n 2"], column: str, name
     named = size is not None and size <= len(VALUE_COLORS) and not cyclic
     cmap: str | Colormap = ListedColormap(VALUE_COLORS[:size]) if named else _cyclic_map() if cyclic else "viridis"
     with matplotlib.rc_context({**STYLE, "axes.grid": False}):
-        figure = Figure(figsize=(3.1, 3.4))
+        figure = Figure(figsize=(3.1, 3.1))
         axes = figure.add_subplot()
         dots = axes.scatter(
             points[:, 0], points[:, 1], c=values, cmap=cmap, s=8, linewidths=0, alpha=0.85, rasterized=True
@@ -155,17 +164,12 @@ def map_figure(codes: Codes, points: Float[np.ndarray, "n 2"], column: str, name
             dots.set_clim(-0.5, size - 0.5)
         axes.set(xticks=[], yticks=[], aspect="equal", adjustable="datalim", title=column)
         axes.spines[:].set_visible(False)
-        if named and size is not None:
-            names = codes.spec.values.get(column) or list(map(str, range(size)))
-            handles = [Line2D([], [], linestyle="", marker="o", markersize=5, color=color) for color in VALUE_COLORS]
-            figure.legend(
-                handles[:size], names, loc="outside lower center", ncols=5 if max(map(len, names)) < 5 else 3,
-                fontsize=9.5, handletextpad=0, columnspacing=0.8,
-            )  # fmt: skip
-        else:
+        if not named:
             bar = figure.colorbar(dots, ax=axes, orientation="horizontal", shrink=0.7, aspect=28, pad=0.02)
             bar.outline.set_visible(False)  # type: ignore[operator]
-        return _svg(figure, f"Map of {len(points)} test codes coloured by {column}.", name)
+        drawn = _svg(figure, f"Map of {len(points)} test codes coloured by {column}.", name)
+    names = codes.spec.values.get(column) or [str(value) for value in range(size or 0)]
+    return Map(drawn, list(zip(VALUE_COLORS, names)) if named else [])
 
 
 def _cyclic_map() -> ListedColormap:
@@ -207,15 +211,25 @@ def _svg(figure: Figure, alt: str, name: str) -> Markup:
     return Markup(body.replace("<svg", Markup('<svg role="img" aria-label="{}"').format(alt), 1))
 
 
-def png_uri(image: UInt8[np.ndarray, "h w c"]) -> str:
-    """A PNG data URI; one channel is grey."""
+def thumb_uri(image: UInt8[np.ndarray, "h w c"]) -> str:
+    """A PNG data URI of a small copy in at most 256 colours: a page holds hundreds of them."""
+    picture = _picture(image)
+    picture.thumbnail((THUMB_SIDE, THUMB_SIDE))
+    return _uri(picture.quantize(256))
+
+
+def _picture(image: UInt8[np.ndarray, "h w c"]) -> Image.Image:
+    return Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image)
+
+
+def _uri(picture: Image.Image) -> str:
     file = io.BytesIO()
-    Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image).save(file, "PNG", optimize=True)
+    picture.save(file, "PNG", optimize=True)
     return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
 def swap_uri(images: UInt8[np.ndarray, "r q h w c"]) -> str:
-    """The grid as one picture, with a wider gap behind the given row and column."""
+    """A PNG data URI of the grid as one picture, with a wider gap behind the given row and column."""
     rows, columns, height, width, channels = images.shape
     gap, step_y, step_x = 4, height + 1, width + 1
     grid = np.full((rows * step_y + gap, columns * step_x + gap, channels), 255, dtype=np.uint8)
@@ -224,4 +238,4 @@ def swap_uri(images: UInt8[np.ndarray, "r q h w c"]) -> str:
             if row or column:
                 top, left = row * step_y + gap * (row > 0), column * step_x + gap * (column > 0)
                 grid[top : top + height, left : left + width] = images[row, column]
-    return png_uri(grid)
+    return _uri(_picture(grid))

@@ -46,6 +46,10 @@ class Table:
     chance: list[str]
     notes: list[str]
 
+    @property
+    def is_control(self) -> bool:
+        return not any(self.better)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Tradeoff:
@@ -124,7 +128,7 @@ def _method_order(rows: pd.DataFrame, data: str) -> list[str]:
 def _table(data: str, title: str, scores: Sequence[Mapping[Any, Any]], order: Sequence[str]) -> Table:
     methods = {score["method"] for score in scores}
     cells: dict[str, list[Cell]] = {name: [] for name in order if name in methods}
-    headers = list(dict.fromkeys(score["header"] for score in scores))
+    headers = sorted(dict.fromkeys(score["header"] for score in scores), key=lambda name: name.endswith(CONTROL))
     better, chance = [], []
     for header in headers:
         column = {score["method"]: score for score in scores if score["header"] == header}
@@ -135,7 +139,7 @@ def _table(data: str, title: str, scores: Sequence[Mapping[Any, Any]], order: Se
         higher = next(iter(column.values()))["higher_is_better"]
         better.append("" if control else "higher" if higher else "lower")
         known = [score["chance"] for score in column.values() if not np.isnan(score["chance"])]
-        chance.append(f"{np.mean(known):.3f}" if known else "")
+        chance.append(number(float(np.mean(known))) if known else "")
     return Table(
         data=data, title=title, columns=headers, better=better, rows=cells, chance=chance, notes=_notes(scores)
     )
@@ -161,7 +165,7 @@ def _cell(score: Mapping[Any, Any], *, best: bool) -> Cell:
     if np.isnan(score["mean"]):
         return Cell(value=UNDEFINED)
     spread = f"\u00b1 {score['error']:.3f}" if score["num_seeds"] > 1 else interval(score["low"], score["high"])
-    return Cell(value=f"{score['mean']:.3f}", spread=spread, best=best)
+    return Cell(value=number(score["mean"]), spread=spread, best=best)
 
 
 def _notes(scores: Sequence[Mapping[Any, Any]]) -> list[str]:
@@ -171,13 +175,21 @@ def _notes(scores: Sequence[Mapping[Any, Any]]) -> list[str]:
         if np.isnan(score["mean"]):
             reason = score["note"] or "no reason was recorded"
             undefined.setdefault((score["header"], reason), []).append(score["method"])
-    said = dict.fromkeys(score["note"] for score in scores if score["note"] and not np.isnan(score["mean"]))
+    said = dict.fromkeys(
+        f"{score['header']}: {score['note']}" for score in scores if score["note"] and not np.isnan(score["mean"])
+    )
     return [f"{header} is {UNDEFINED} for {_list(who)}: {why}" for (header, why), who in undefined.items()] + [*said]
+
+
+def number(value: float) -> str:
+    """Three decimals, and no minus before a zero."""
+    text = f"{value:.3f}"
+    return text.removeprefix("-") if float(text) == 0 else text
 
 
 def interval(low: float, high: float) -> str:
     """``[0.312, 0.348]``, or a word where there is none."""
-    return f"[{low:.3f}, {high:.3f}]" if np.isfinite([low, high]).all() else "[no interval]"
+    return f"[{number(low)}, {number(high)}]" if np.isfinite([low, high]).all() else "[no interval]"
 
 
 def markdown(tables: Iterable[Table]) -> str:
@@ -195,7 +207,7 @@ def markdown(tables: Iterable[Table]) -> str:
 
 
 def tradeoff(rows: pd.DataFrame, data: str) -> Tradeoff | None:
-    """Leakage by the probe that reads most of the domain, and the mean content by the same probe where it was used.
+    """Leakage by the probe that reads most of the domain, and mean content by the probe that reads most of that.
 
     Returns:
         None if no leakage is defined for this data set.
@@ -209,7 +221,9 @@ def tradeoff(rows: pd.DataFrame, data: str) -> Tradeoff | None:
     domain = str(leakage["column"].iloc[0])
     leakage = leakage[leakage["column"] == domain]
     content = rows[(rows["metric"] == "informativeness") & rows["higher_is_better"] & (rows["column"] != domain)]
-    content_probe = probe if probe in set(content["variant"]) else _widest(content)
+    regressed = content["variant"].str.contains("R2")  # another scale than accuracy: only where there is nothing else
+    content = content if regressed.all() else content[~regressed]
+    content_probe = _widest(content)
     content = content[content["variant"] == content_probe]
     runs = content.groupby("column", sort=False)["run"].nunique()
     factors = [str(name) for name in runs.index[runs == runs.max()]]  # one mean for all: the factors everybody has
@@ -270,7 +284,7 @@ def _content_sentences(found: Tradeoff, name: str) -> list[str]:
     text = f"{name} keeps content of {_span(own, 'content')} (mean over {_list(found.factors)})"
     lines = [f"{text}{_against_chance(own, 'content')}."]
     if own["content_low"] <= own["content_chance"]:
-        lines.append("A code at chance in content is empty, and its low leakage no achievement.")
+        lines.append("Such a code may be empty, and then its low leakage is no achievement.")
     most, *others = sorted(found.plotted, key=lambda other: -found.plotted[other]["content"])
     if most != name:
         touch = _touch(own, found.plotted[most], "content")
@@ -291,22 +305,6 @@ def _seed_sentence(found: Tradeoff) -> str:
         return "One seed per method: intervals cover the choice of test images, not the luck of training."
     count = str(most) if fewest == most else f"{fewest} to {most}"
     return f"Means over {count} seeds; an interval spans the 95 % intervals of all seeds of its method."
-
-
-def control_warnings(scores: pd.DataFrame) -> list[str]:
-    """A sentence for each leakage with shuffled labels that misses chance.
-
-    Args:
-        scores: What ``means`` returns.
-    """
-    controls = scores[scores["variant"].str.endswith(CONTROL) & (scores["metric"] == "leakage")]
-    return [
-        f"Caution: the control of {row['method']} ({row['variant']}) scores {row['mean']:.3f}"
-        f" {interval(row['low'], row['high'])} where chance is {row['chance']:.3f}. One such interval in twenty misses"
-        " by luck; more than that speaks against the probe."
-        for row in controls.to_dict("records")
-        if row["low"] > row["chance"] or row["high"] < row["chance"]
-    ]
 
 
 def _touch(one: Point, other: Point, name: str) -> bool:
