@@ -10,7 +10,7 @@ SIZES = {"domain": 4, "shape": 3, "pose": 5}
 
 
 def perfect_codes() -> Codes:
-    """One dimension per content factor and target, none for the domain; a constant keeps all readable at unit length."""
+    """A dimension per content factor and target, none for the domain; a constant keeps them apart at unit length."""
     rng = np.random.default_rng(0)
     grid = np.stack(np.meshgrid(*(np.arange(size) for size in SIZES.values()), indexing="ij"), axis=-1).reshape(-1, 3)
     rows = np.repeat(grid, 16, axis=0)  # (N, 3)

@@ -4,18 +4,16 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from unbraid.audit import audit
+    from unbraid.card import audit
     from unbraid.metrics import score
-    from unbraid.report import report
     from unbraid.run import load, train
 
 __version__ = "0.1.0"
-__all__ = ["audit", "load", "report", "score", "train"]
+__all__ = ["audit", "load", "score", "train"]
 
 _HOMES = {
-    "audit": "unbraid.audit",
+    "audit": "unbraid.card",
     "load": "unbraid.run",
-    "report": "unbraid.report",
     "score": "unbraid.metrics",
     "train": "unbraid.run",
 }

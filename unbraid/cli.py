@@ -186,7 +186,7 @@ def _audit_parser(parser: "ArgumentParser", words: Sequence[str]) -> None:
 def _audit(args: "Namespace") -> None:
     from rich.console import Console
 
-    from unbraid import audit as audits
+    from unbraid import card as cards
 
     path = Path(args.codes)
     if args.labels is None and path.is_dir():
@@ -195,9 +195,9 @@ def _audit(args: "Namespace") -> None:
         runs = find_runs([path])
         if len(runs) > 1:
             return _compare(path)
-        card = audits.of_run(runs[0])
+        card = cards.of_run(runs[0])
     else:
-        card = audits.audit(
+        card = cards.audit(
             path,
             Path(args.labels) if args.labels else None,
             domain=args.domain,
@@ -230,8 +230,9 @@ def _evaluate_parser(parser: "ArgumentParser", words: Sequence[str]) -> None:
 
 def _evaluate(args: "Namespace") -> None:
     from unbraid import run as runs
+    from unbraid.records import RunDir
 
-    folder = runs.RunDir(args.run)
+    folder = RunDir(args.run)
     runs.evaluate(folder, args.metrics or runs.FIRST_SCORES)
     _say(f"{folder.scores} is written: unbraid audit {folder.path}")
 

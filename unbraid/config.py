@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 from unbraid.augment import views as find_views
 from unbraid.data import base_name, slug
@@ -41,7 +41,7 @@ class RunConfig:
     settings: Settings = field(default_factory=Settings)
 
     @classmethod
-    def make(cls, method: str, data: str, *, preset: str | None = None, **values: Any) -> Self:
+    def make(cls, method: str, data: str, *, preset: str | None = None, **values: Any) -> "RunConfig":
         """Defaults, then the preset (by name, or the data set's own), then ``values``.
 
         Args:
@@ -83,7 +83,7 @@ class RunConfig:
         return dataclasses.asdict(self)
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+    def from_dict(cls, values: Mapping[str, Any]) -> "RunConfig":
         """Raises: UserError if the method or a field is not of this version."""
         try:
             flat = {**values["options"], **values["settings"]}

@@ -1,7 +1,7 @@
 """Dataset, sampler and views to batches. A step's batch depends on the seed and the step's number alone."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
@@ -128,7 +128,7 @@ class Loader:
             raise UserError(f"{domains} domains in a batch cannot be dealt to {self.world} processes")
         return domain_balanced(self.labels["domain"], domains, images, rng)
 
-    def batches(self, start: int = 0) -> Iterator[Batch]:
+    def batches(self, start: int = 0) -> Generator[Batch]:
         """Batches without end, from the given step on."""
         sampler = itertools.islice(self._sampler(), start, None)
         with ThreadPoolExecutor(1, thread_name_prefix="rows") as reader:

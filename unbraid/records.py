@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from unbraid.atomic import atomic_file
 from unbraid.errors import UserError
@@ -45,14 +45,14 @@ class Record(Score):
     version: str
 
     @classmethod
-    def of(cls, score: Score, **run: Any) -> Self:
+    def of(cls, score: Score, **run: Any) -> "Record":
         return cls(**dataclasses.asdict(score), **run)
 
 
 class RunDir:
     """Paths and bookkeeping of one run; knows nothing of what the numbers mean."""
 
-    def __init__(self, path: Path | str) -> None:
+    def __init__(self, path: os.PathLike[str] | str) -> None:
         self.path = Path(path)
         self.config = self.path / "config.json"
         self.env = self.path / "env.json"
@@ -63,6 +63,9 @@ class RunDir:
         self.scores = self.path / "scores.jsonl"
         self.samples = self.path / "samples.npz"
         self.done = self.path / "DONE"
+
+    def __fspath__(self) -> str:
+        return str(self.path)
 
     @property
     def name(self) -> str:
@@ -84,13 +87,13 @@ def find_runs(folders: Iterable[Path | str]) -> list[RunDir]:
     Raises:
         UserError: If a folder is missing or none of them holds a run.
     """
-    folders = [Path(folder) for folder in folders]
-    for folder in folders:
-        if not folder.is_dir():
-            raise UserError(f"no folder at {folder}")
-    runs = sorted({path.parent for folder in folders for path in folder.rglob("config.json")})
+    paths = [Path(folder) for folder in folders]
+    for path in paths:
+        if not path.is_dir():
+            raise UserError(f"no folder at {path}")
+    runs = sorted({config.parent for path in paths for config in path.rglob("config.json")})
     if not runs:
-        raise UserError(f"no run directory (a folder with config.json) in {', '.join(map(str, folders))}")
+        raise UserError(f"no run directory (a folder with config.json) in {', '.join(map(str, paths))}")
     return [RunDir(path) for path in runs]
 
 

@@ -15,13 +15,13 @@ import numpy as np
 import torch
 from jaxtyping import Float32
 
-from unbraid import __version__, augment, checkpoint, data
+from unbraid import augment, checkpoint, data
 from unbraid.config import RunConfig
 from unbraid.encode import as_pixels, encode_dataset, encode_pixels
 from unbraid.errors import UserError
 from unbraid.loader import Loader
 from unbraid.metrics import score
-from unbraid.nets import sync_batch_norm
+from unbraid.nets import PerceptualDistance, sync_batch_norm
 from unbraid.nets.precision import MEMORY_FORMATS, apply_precision
 from unbraid.records import Record, RunDir, Score, keep_lines, read_json, write_json
 from unbraid.samples import save_samples
@@ -162,16 +162,18 @@ def _precision(config: RunConfig, method: Method, loader: Loader, run: RunDir, a
     from unbraid.trainer import fastest_precision
 
     start = time.monotonic()
-    chosen, seconds = config.settings.precision, {}
+    chosen, seconds = str(config.settings.precision), dict[str, float]()
     if chosen == "auto" and accelerator.num_processes > 1:  # timing needs all processes in step
         chosen = "fp32-channels-last" if accelerator.device.type == "cpu" else "bf16"
     elif chosen == "auto" and method.optimizers():
-        seconds = fastest_precision(method, next(iter(loader.batches())), accelerator.device.type)
+        seconds = fastest_precision(method, next(loader.batches()), accelerator.device.type)
         chosen = min(seconds, key=lambda name: seconds[name])
     elif chosen == "auto":
         chosen = "fp32"
     if accelerator.is_main_process:
-        notes = [f"perceptual distance: {method.distance.kind}"] if hasattr(method, "distance") else []
+        notes = [
+            f"perceptual distance: {part.kind}" for part in method.modules() if isinstance(part, PerceptualDistance)
+        ]
         spent = round(time.monotonic() - start, 1)
         write_json(
             run.env,
@@ -180,7 +182,7 @@ def _precision(config: RunConfig, method: Method, loader: Loader, run: RunDir, a
             | {"precision": {"chosen": chosen, "seconds_per_step": seconds, "seconds_spent": spent}},
         )
     accelerator.wait_for_everyone()
-    return str(chosen)
+    return chosen
 
 
 def evaluate(
@@ -202,7 +204,8 @@ def evaluate(
 
 def _records(run: RunDir, config: RunConfig, scores: Sequence[Score]) -> list[Record]:
     place = {"run": run.name, "method": config.method, "data": config.data, "seed": config.settings.seed}
-    return [Record.of(one, **place, epoch=config.hparams.epochs, version=__version__) for one in scores]
+    version = importlib.metadata.version("unbraid")
+    return [Record.of(one, **place, epoch=config.hparams.epochs, version=version) for one in scores]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -225,7 +228,7 @@ class Encoder:
         return encode_pixels(self.method, as_pixels(images, self.spec))
 
 
-def load(path: Path | str) -> Encoder:
+def load(path: os.PathLike[str] | str) -> Encoder:
     """The encoder of a run directory. Raises: UserError if there is none, or it is damaged."""
     run = RunDir(path)
     config = open_config(run)
@@ -254,7 +257,7 @@ def environment() -> dict[str, Any]:
     """What a reader needs to know of the machine and the versions."""
     names = ("torch", "torchvision", "accelerate", "numpy", "scikit-learn")
     return {
-        "version": __version__,
+        "version": importlib.metadata.version("unbraid"),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "cores": os.cpu_count(),

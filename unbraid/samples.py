@@ -1,6 +1,7 @@
 """What a person wants to see of a run: nearest neighbours, and images drawn with the domain of another."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +20,7 @@ _STRIPS, _NEIGHBOURS, _GRID = 8, 6, 6
 def save_samples(path: Path, method: Method, dataset: Dataset, codes: Codes, seed: int) -> None:
     """``samples.npz``: ``strip_*`` for retrieval and, where the method draws, ``swap_images``."""
     rng = stream(seed, "samples")
-    arrays = _strips(dataset, codes, rng)
+    arrays: dict[str, Any] = _strips(dataset, codes, rng)
     if isinstance(method, Decodes) and dataset.spec.domain is not None:
         arrays["swap_images"] = _swaps(method, dataset, rng)
     with atomic_file(path) as temporary, temporary.open("wb") as file:

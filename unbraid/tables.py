@@ -6,7 +6,7 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float32, Int64, UInt8
@@ -48,7 +48,7 @@ class DataSpec:
         return dataclasses.asdict(self) | {"circular": sorted(self.circular)}
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+    def from_dict(cls, values: Mapping[str, Any]) -> "DataSpec":
         return cls(
             **{
                 **values,
@@ -124,14 +124,14 @@ class Codes:
         )
 
     def save(self, path: Path) -> None:
-        arrays = {f"column:{name}": column for name, column in self.columns.items()}
+        arrays: dict[str, Any] = {f"column:{name}": column for name, column in self.columns.items()}
         optional = {name: getattr(self, name) for name in ("logits", "kl") if getattr(self, name) is not None}
         with atomic_file(path) as temporary, temporary.open("wb") as file:
             spec = np.array(json.dumps(self.spec.to_dict()))
             np.savez(file, spec=spec, z=self.z, split=self.split, **arrays, **optional)
 
     @classmethod
-    def load(cls, path: Path) -> Self:
+    def load(cls, path: Path) -> "Codes":
         """Raises: DataError if the file is missing, damaged or not one of ours."""
         try:
             with np.load(path, allow_pickle=False) as file:
@@ -153,6 +153,6 @@ def _check_rows(spec: DataSpec, columns: Mapping[str, Column], split: UInt8[np.n
     for name, column in {**columns, "split": split}.items():
         if len(column) != num_rows:
             raise DataError(f"column {name!r} has {len(column)} rows, there are {num_rows} images or codes")
-    roles = {*spec.factors, *spec.targets, *spec.sizes, spec.domain, spec.label, spec.bias} - {None}
-    if missing := sorted(roles - set(columns)):
+    roles = {*spec.factors, *spec.targets, *spec.sizes, spec.domain, spec.label, spec.bias}
+    if missing := sorted(role for role in roles if role is not None and role not in columns):
         raise DataError(f"{spec.name} names columns that it does not have: {', '.join(missing)}")

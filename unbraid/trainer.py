@@ -207,7 +207,7 @@ def _signals() -> Iterator[list[int]]:
             signal.signal(each, handler)
 
     try:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (int(signal.SIGINT), int(signal.SIGTERM)):
             previous[number] = signal.signal(number, receive)
     except ValueError:  # not the main thread: the caller handles signals
         pass

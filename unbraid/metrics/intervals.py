@@ -1,4 +1,4 @@
-"""95 % intervals: percentile bootstrap over the rows a score was computed on."""
+"""95 % intervals: over the rows a score was computed on, or over repetitions of what made it random."""
 
 from collections.abc import Callable
 from typing import Any
@@ -38,3 +38,12 @@ def bootstrap(
 def bootstrap_mean(values: Float[np.ndarray, " n"], rng: np.random.Generator) -> tuple[float | None, float | None]:
     """The interval of the mean."""
     return bootstrap(np.mean, values, rng=rng)
+
+
+def mean_of_repeats(values: Float[np.ndarray, " r"]) -> tuple[float, float, float]:
+    """Mean of a few independent repetitions and both ends of its Student t interval."""
+    from scipy import stats
+
+    mean = float(values.mean())
+    half = float(stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / len(values) ** 0.5)
+    return mean, mean - half, mean + half

@@ -12,11 +12,12 @@ import numpy as np
 from jaxtyping import Float, Float32, Int64
 
 from unbraid.metrics import Metric, metric
-from unbraid.metrics.intervals import bootstrap, bootstrap_mean
+from unbraid.metrics.intervals import bootstrap, bootstrap_mean, mean_of_repeats
 from unbraid.records import Score
 from unbraid.tables import Codes
 
 _DCODR = "Kahana & Hoshen 2022, arXiv:2203.11284, section 5"
+_NUM_SHUFFLES = 5  # of the control
 _FEW_ROWS = 700  # below, the six-layer probe has under five batches an epoch and can stop before batch norm settles
 
 
@@ -24,8 +25,10 @@ _FEW_ROWS = 700  # below, the six-layer probe has under five batches an epoch an
 def leakage(codes: Codes, rng: np.random.Generator) -> list[Score]:
     """Accuracy with which a linear probe reads the domain from the code; a code that hides it scores at chance.
 
-    Interval: percentile bootstrap over test rows. The second score is a control, the same probe trained on shuffled
-    labels: what it scores above chance is the capacity of the probe, not knowledge in the code.
+    Interval: percentile bootstrap over test rows. The second score is a control, the mean of five such probes trained
+    on shuffled labels: what it scores above chance is the capacity of the probe, not knowledge in the code. Its
+    interval is over the shuffles. Where codes lie in a few clusters the probe answers each with one value, so that one
+    shuffle can hit all or nothing, and the rows of a cluster are no independent witnesses.
     """
     assert codes.spec.domain is not None
     return _linear(leakage, codes, (codes.spec.domain,), rng)
@@ -79,9 +82,12 @@ def _linear(metric: Metric, codes: Codes, columns: tuple[str, ...], rng: np.rand
             continue
         labels = train.columns[name]
         predicted = _classify(train.z, labels, test.z)
-        control = _classify(train.z, rng.permutation(labels), test.z)
+        hits = [
+            np.mean(_classify(train.z, rng.permutation(labels), test.z) == test.columns[name])
+            for _ in range(_NUM_SHUFFLES)
+        ]
         scores.append(_accuracy(metric, train, test, name, predicted, "linear", rng))
-        scores.append(_accuracy(metric, train, test, name, control, "linear, shuffled labels", rng))
+        scores.append(_control(scores[-1], np.array(hits), limits=(0.0, 1.0)))
     return scores
 
 
@@ -156,46 +162,68 @@ def _ridge(codes: Codes, rng: np.random.Generator) -> list[Score]:
     if not names:
         return scores
     known = np.stack([train.columns[name] for name in names], axis=1).astype(float)  # (N, T)
-    for labels, control in ((known, ""), (rng.permutation(known), ", shuffled labels")):
+    truth = np.stack([test.columns[name] for name in names], axis=1).astype(float)  # (M, T)
+
+    def residuals(labels: Float[np.ndarray, "n t"]) -> Float[np.ndarray, "m t"]:
         probe = make_pipeline(StandardScaler(), Ridge()).fit(train.z, labels)
-        predicted = probe.predict(test.z).reshape(len(test), len(names))  # (M, T)
-        for place, name in enumerate(names):
-            truth = test.columns[name].astype(float)
-            scores += _errors(name, control, truth, predicted[:, place], known[:, place].mean(), rng)
+        return truth - probe.predict(test.z).reshape(truth.shape)
+
+    found, shuffled = residuals(known), np.stack([residuals(rng.permutation(known)) for _ in range(_NUM_SHUFFLES)])
+    for place, name in enumerate(names):
+        constant = truth[:, place] - known[:, place].mean()
+        scores += _errors(name, truth[:, place], found[:, place], shuffled[:, :, place], constant, rng)
     return scores
 
 
 def _errors(
     column: str,
-    control: str,
     truth: Float[np.ndarray, " m"],
-    predicted: Float[np.ndarray, " m"],
-    constant: float,
+    residual: Float[np.ndarray, " m"],
+    shuffled: Float[np.ndarray, "r m"],
+    constant: Float[np.ndarray, " m"],
     rng: np.random.Generator,
 ) -> list[Score]:
-    square, absolute = (truth - predicted) ** 2, np.abs(truth - predicted)
-    low, high = bootstrap(_r2, square, truth, rng=rng)
+    """R^2 and mean absolute error, each with its control; ``constant`` is what the mean of the train rows leaves."""
+    low, high = bootstrap(_r2, residual**2, truth, rng=rng)
     r2 = informativeness.score(
-        float(_r2(square, truth)),
+        float(_r2(residual**2, truth)),
         column=column,
-        variant=f"linear, R2{control}",
+        variant="linear, R2",
         low=low,
         high=high,
-        chance=float(_r2((truth - constant) ** 2, truth)),
+        chance=float(_r2(constant**2, truth)),
         num=len(truth),
     )
-    low, high = bootstrap_mean(absolute, rng)
+    low, high = bootstrap_mean(np.abs(residual), rng)
     error = informativeness.score(
-        float(absolute.mean()),
+        float(np.abs(residual).mean()),
         column=column,
-        variant=f"linear, mean absolute error{control}",
+        variant="linear, mean absolute error",
         higher_is_better=False,
         low=low,
         high=high,
-        chance=float(np.abs(truth - constant).mean()),
+        chance=float(np.abs(constant).mean()),
         num=len(truth),
     )
-    return [r2, error]
+    return [
+        r2,
+        _control(r2, _r2(shuffled**2, truth), limits=(-np.inf, 1.0)),
+        error,
+        _control(error, np.abs(shuffled).mean(axis=1), limits=(0.0, np.inf)),
+    ]
+
+
+def _control(score: Score, values: Float[np.ndarray, " r"], limits: tuple[float, float]) -> Score:
+    """The score that goes beside another one: the same probe on shuffled labels, once for each value."""
+    mean, low, high = mean_of_repeats(values)
+    return dataclasses.replace(
+        score,
+        variant=f"{score.variant}, shuffled labels",
+        value=mean,
+        low=max(low, limits[0]),
+        high=min(high, limits[1]),
+        note=f"mean of {len(values)} shuffles",
+    )
 
 
 def _r2(square: np.ndarray, truth: np.ndarray, axis: int = -1) -> Any:

@@ -25,8 +25,8 @@ class Modulation(nn.Module):
         self.width = width
         self.layers = nn.ModuleList(nn.Linear(domain_dim, 2 * width) for _ in range(num_layers))
 
-    def forward(self, domain: Float[Tensor, "b e"]) -> list[Float[Tensor, "b c 2"]]:
-        """One (B, C, 2) per layer; the last axis is (bias, scale), interleaved as in the published weights."""
+    def forward(self, domain: Float[Tensor, "b e"]) -> list[Float[Tensor, "b m 2"]]:
+        """One (B, M, 2) per layer, M maps; the last axis is (bias, scale), interleaved as in the published weights."""
         return [layer(domain).unflatten(1, (self.width, 2)) for layer in self.layers]
 
 
@@ -65,7 +65,7 @@ class AdaINDecoder(nn.Module):
     def forward(self, z: Float[Tensor, "b d"], domain: Float[Tensor, "b e"]) -> Float[Tensor, "b c h w"]:
         return self.draw(z, self.modulation(domain))
 
-    def draw(self, z: Float[Tensor, "b d"], styles: list[Float[Tensor, "b c 2"]]) -> Float[Tensor, "b c h w"]:
+    def draw(self, z: Float[Tensor, "b d"], styles: list[Float[Tensor, "b m 2"]]) -> Float[Tensor, "b c h w"]:
         """The generator alone, from given biases and scales."""
         for layer in self.fc:
             z = F.leaky_relu(layer(z), 0.01)

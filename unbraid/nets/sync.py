@@ -1,9 +1,13 @@
 """Batch normalisation over the rows of all processes, on a CPU too (torch's own needs a GPU)."""
 
+from typing import TypeVar, cast
+
 import torch
 import torch.distributed as dist
 from jaxtyping import Float
 from torch import Tensor, nn
+
+Model = TypeVar("Model", bound=nn.Module)
 
 
 class SyncBatchNorm(nn.BatchNorm2d):
@@ -28,12 +32,12 @@ class SyncBatchNorm(nn.BatchNorm2d):
         return x * scale[:, None, None] + (self.bias - mean * scale)[:, None, None]
 
 
-def sync_batch_norm(module: nn.Module) -> nn.Module:
+def sync_batch_norm(module: Model) -> Model:
     """Replace every BatchNorm2d below ``module`` when there are several processes; nothing otherwise."""
     if not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
         return module
     if next(module.parameters()).device.type != "cpu":
-        return nn.SyncBatchNorm.convert_sync_batchnorm(module)
+        return cast(Model, nn.SyncBatchNorm.convert_sync_batchnorm(module))
     for name, child in module.named_children():
         if type(child) is nn.BatchNorm2d:
             synced = SyncBatchNorm(child.num_features, child.eps, child.momentum)
