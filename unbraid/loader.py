@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -16,9 +16,10 @@ from unbraid.seeds import integer, stream
 from unbraid.tables import Dataset
 from unbraid.types import Batch, Needs
 
-Rows = Int64[np.ndarray, " m"]
+Rows = Int64[np.ndarray, " _"]
 
 
+@runtime_checkable
 class BatchConfig(Protocol):
     """The fields of a method's configuration that decide what a batch is."""
 
@@ -63,6 +64,15 @@ def domain_balanced(
                 rng.shuffle(pool)
                 cursor[name] = 0
         yield groups
+
+
+class _Share(NamedTuple):
+    """One process's part of a batch."""
+
+    index: Rows
+    images: UInt8[np.ndarray, "b h w c"]
+    before: int  # rows of the batch that stand before these
+    total: int  # rows of the whole batch
 
 
 class Loader:
@@ -128,46 +138,45 @@ class Loader:
             raise UserError(f"{domains} domains in a batch cannot be dealt to {self.world} processes")
         return domain_balanced(self.labels["domain"], domains, images, rng)
 
-    def batches(self, start: int = 0) -> Generator[Batch]:
+    def batches(self, start: int = 0) -> Generator[Batch, None, None]:
         """Batches without end, from the given step on."""
         sampler = itertools.islice(self._sampler(), start, None)
         with ThreadPoolExecutor(1, thread_name_prefix="rows") as reader:
             ahead = reader.submit(self._read, next(sampler))
             for step in itertools.count(start):
-                index, images, before, total = ahead.result()
+                share = ahead.result()
                 ahead = reader.submit(self._read, next(sampler))
-                yield self._batch(step, index, images, before, total)
+                yield self._batch(step, share)
 
     def in_order(self, batch_size: int) -> Iterator[Batch]:
         """One pass over the train split as it stands, without views, the same in every process."""
         for start in range(0, len(self.train_rows), batch_size):
             index = np.arange(start, min(start + batch_size, len(self.train_rows)))
             x = self._pixels(self.dataset.images[self.train_rows[index]])
-            yield self._make(index, x, x.new_zeros(len(x), 0, *x.shape[1:]), 1.0)
+            yield self._make(index, x, x.new_zeros(len(x), 0, *x.shape[1:]), weight=1.0)
 
-    def _read(self, groups: list[Rows]) -> tuple[Rows, UInt8[np.ndarray, "b h w c"], int, int]:
-        """This process's rows and images, how many rows stand before them in the batch, and the batch's size."""
-        share = len(groups) // self.world
-        first = self.rank * share
-        index = np.concatenate(groups[first : first + share])
-        before = sum(map(len, groups[:first]))
-        return index, self.dataset.images[self.train_rows[index]], before, sum(map(len, groups))
+    def _read(self, groups: list[Rows]) -> "_Share":
+        each = len(groups) // self.world
+        first = self.rank * each
+        index = np.concatenate(groups[first : first + each])
+        before, total = sum(map(len, groups[:first])), sum(map(len, groups))
+        return _Share(index, self.dataset.images[self.train_rows[index]], before, total)
 
     def _pixels(self, images: UInt8[np.ndarray, "b h w c"]) -> Float[Tensor, "b c h w"]:
         x = torch.from_numpy(images).to(self.device, non_blocking=True).permute(0, 3, 1, 2)
         return x.to(torch.float32, memory_format=self.memory_format).div_(255)
 
-    def _batch(self, step: int, index: Rows, images: UInt8[np.ndarray, "b h w c"], before: int, total: int) -> Batch:
-        x = self._pixels(images)
+    def _batch(self, step: int, share: "_Share") -> Batch:
+        x = self._pixels(share.images)
         views = x.new_zeros(len(x), 0, *x.shape[1:])
         if self.needs.views:
             # Drawn for the whole batch, so that several processes see what one would.
             generator = torch.Generator().manual_seed(integer(self.seed, "views", step))
-            draws = self.recipe.draw(total, self.needs.views, generator)
-            views = self.recipe.apply(x, draws[before : before + len(x)])
-        return self._make(index, x, views, len(x) * self.world / total)
+            draws = self.recipe.draw(share.total, self.needs.views, generator)
+            views = self.recipe.apply(x, draws[share.before : share.before + len(x)])
+        return self._make(share.index, x, views, weight=len(x) * self.world / share.total)
 
-    def _make(self, index: Rows, x: Tensor, views: Tensor, weight: float) -> Batch:
+    def _make(self, index: Rows, x: Tensor, views: Tensor, *, weight: float) -> Batch:
         labels = {
             name: torch.from_numpy(column[index]).to(self.device, non_blocking=True)
             for name, column in self.labels.items()

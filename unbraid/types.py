@@ -36,6 +36,7 @@ class Batch:
     weight: float = 1.0  # this process's share of the global batch times the number of processes
 
 
+@runtime_checkable
 class Step(Protocol):
     def __call__(self, optimizer: str, terms: Mapping[str, Scalar], *, log: Mapping[str, Scalar] | None = None) -> None:
         """One update of one optimiser. The loss is the sum of the terms; they come weighted, and are logged."""

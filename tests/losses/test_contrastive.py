@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from formulas import sine
 from pytorch_metric_learning.losses import NTXentLoss
 
-from tests.formulas import sine
 from unbraid.losses import domain_info_nce, draw_negatives, nt_xent
 
 LABELS = torch.tensor([0, 0, 0, 0, 1, 1, 1, 1])

@@ -5,9 +5,9 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+from formulas import fill_hashed, hashed, sine
 from torchvision.models import vgg16
 
-from tests.formulas import fill_hashed, hashed, sine
 from unbraid.nets import AdaINDecoder, backbone
 from unbraid.nets.adain import Modulation, adain
 from unbraid.nets.perceptual import PerceptualDistance
