@@ -15,6 +15,8 @@ from unbraid.errors import Stopped, UserError, did_you_mean
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
 
+    from unbraid.records import RunDir
+
 
 @dataclass(frozen=True)
 class Command:
@@ -187,18 +189,17 @@ def _audit(args: "Namespace") -> None:
     from rich.console import Console
 
     from unbraid import card as cards
+    from unbraid.records import find_runs
 
     path = Path(args.codes)
-    if args.labels is None and path.is_dir():
-        from unbraid.records import find_runs
-
-        runs = find_runs([path])
-        if len(runs) > 1:
-            return _compare(path)
+    runs = find_runs([path]) if path.is_dir() else []
+    if len(runs) > 1:
+        return _compare(runs)
+    if runs and not (args.domain or args.factors or args.circular):
         card = cards.of_run(runs[0])
     else:
         card = cards.audit(
-            path,
+            runs[0].codes if runs else path,
             Path(args.labels) if args.labels else None,
             domain=args.domain,
             factors=args.factors,
@@ -213,13 +214,12 @@ def _audit(args: "Namespace") -> None:
     return None
 
 
-def _compare(folder: Path) -> None:
-    from unbraid.records import find_runs
+def _compare(runs: "Sequence[RunDir]") -> None:
     from unbraid.report import tables
 
-    records = [record for run in find_runs([folder]) for record in run.records()]
+    records = [record for run in runs for record in run.records()]
     if not records:
-        raise UserError(f"no run in {folder} has scores yet; let them finish")
+        raise UserError("no run here has scores yet; the commands that began them go on")
     _say(tables.markdown(tables.tables(tables.score_rows(records))))
 
 

@@ -69,7 +69,7 @@ def domain_balanced(
 class _Share(NamedTuple):
     """One process's part of a batch."""
 
-    index: Rows
+    rows: Rows
     images: UInt8[np.ndarray, "b h w c"]
     before: int  # rows of the batch that stand before these
     total: int  # rows of the whole batch
@@ -174,7 +174,7 @@ class Loader:
             generator = torch.Generator().manual_seed(integer(self.seed, "views", step))
             draws = self.recipe.draw(share.total, self.needs.views, generator)
             views = self.recipe.apply(x, draws[share.before : share.before + len(x)])
-        return self._make(share.index, x, views, weight=len(x) * self.world / share.total)
+        return self._make(share.rows, x, views, weight=len(x) * self.world / share.total)
 
     def _make(self, index: Rows, x: Tensor, views: Tensor, *, weight: float) -> Batch:
         labels = {

@@ -157,7 +157,9 @@ def fit(config: RunConfig, dataset: Dataset, run: RunDir, accelerator: Any) -> N
 
 def _precision(config: RunConfig, method: Method, loader: Loader, run: RunDir, accelerator: Any) -> str:
     """As asked, or the fastest; a run keeps what it began with, so that resuming changes no bit."""
-    if run.env.is_file():
+    begun = run.env.is_file()
+    accelerator.wait_for_everyone()  # before one of them writes it
+    if begun:
         return str(read_json(run.env)["precision"]["chosen"])
     from unbraid.trainer import fastest_precision
 

@@ -9,7 +9,6 @@ from contextlib import closing, contextmanager
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from accelerate import Accelerator
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -19,6 +18,7 @@ from unbraid import checkpoint
 from unbraid.errors import Stopped, UserError
 from unbraid.loader import Loader
 from unbraid.nets.precision import time_precisions
+from unbraid.processes import average_gradients
 from unbraid.records import RunDir, append_line, keep_lines, read_lines
 from unbraid.seeds import integer
 from unbraid.types import Batch, Method
@@ -139,7 +139,8 @@ class Trainer:
 
     def _resume(self) -> None:
         if not self.run.checkpoint.is_dir():
-            keep_lines(self.run.log, [])
+            if self.accelerator.is_main_process:
+                keep_lines(self.run.log, [])
             return
         state = checkpoint.load_state(self.run.checkpoint)
         self.method.load_state_dict(checkpoint.load_weights(self.run.checkpoint))
@@ -161,17 +162,6 @@ class Trainer:
         with Progress(*columns, console=Console(stderr=True), disable=not shown) as progress:
             task = progress.add_task(self.run.name, total=self.num_steps, completed=self.done)
             yield lambda: progress.advance(task)
-
-
-def average_gradients(params: list[nn.Parameter]) -> None:
-    """Replace each gradient by its mean over the processes; nothing in a single one."""
-    if not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
-        return
-    grads = [param.grad for param in params if param.grad is not None]
-    flat = torch.cat([grad.flatten() for grad in grads])
-    dist.all_reduce(flat)
-    for grad, mean in zip(grads, flat.div_(dist.get_world_size()).split([grad.numel() for grad in grads]), strict=True):
-        grad.copy_(mean.view_as(grad))
 
 
 def fastest_precision(method: Method, batch: Batch, device_type: str) -> dict[str, float]:

@@ -2,7 +2,6 @@
 
 import numpy as np
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -85,15 +84,3 @@ def nt_xent(z1: Float[Tensor, "b d"], z2: Float[Tensor, "b d"], temperature: flo
     logits = (z @ z.T / temperature).fill_diagonal_(-torch.inf)
     twin = torch.arange(len(z), device=z.device).roll(len(z1))
     return F.cross_entropy(logits, twin)
-
-
-def gather(x: Float[Tensor, "b ..."]) -> Float[Tensor, "g ..."]:
-    """The rows of all processes, in order of rank, with gradients to each; ``x`` itself in a single process.
-
-    Every process must then compute the same loss: the average of their gradients is its gradient.
-    """
-    if not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
-        return x
-    from torch.distributed.nn.functional import all_gather
-
-    return torch.cat(all_gather(x.contiguous()))

@@ -20,8 +20,9 @@ from torch import Tensor
 from torch.optim import Adam, Optimizer
 
 from unbraid.hparams import choice, hp, log_uniform
-from unbraid.losses import gather, nt_xent
+from unbraid.losses import nt_xent
 from unbraid.nets import backbone, mlp
+from unbraid.processes import gather
 from unbraid.tables import DataSpec
 from unbraid.types import Batch, Method, Needs, Step
 

@@ -16,7 +16,7 @@ from unbraid.metrics.intervals import bootstrap, bootstrap_mean, mean_of_repeats
 from unbraid.records import Score
 from unbraid.tables import Codes
 
-_DCODR = "Kahana & Hoshen 2022, arXiv:2203.11284, section 5"
+_DCODR = "Kahana & Hoshen 2022, arXiv:2203.11284, evaluation by probes"
 _NUM_SHUFFLES = 5  # of the control
 _FEW_ROWS = 700  # below, the six-layer probe has under five batches an epoch and can stop before batch norm settles
 

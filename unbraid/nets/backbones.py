@@ -62,8 +62,8 @@ def _block(in_channels: int, out_channels: int, stride: int) -> list[nn.Module]:
 
 
 def _small() -> tuple[nn.Module, int]:
-    """Six convolutions, 0.7 M parameters: real training at 32 to 64 pixels in minutes on a CPU."""
-    widths = [(3, 32, 1), (32, 64, 2), (64, 64, 1), (64, 128, 2), (128, 128, 1), (128, 256, 2)]
+    """Six convolutions, 0.6 M parameters, strided early: real training at 32 to 64 pixels in minutes on a CPU."""
+    widths = [(3, 32, 2), (32, 64, 1), (64, 64, 1), (64, 128, 2), (128, 128, 1), (128, 256, 2)]
     layers = [layer for width in widths for layer in _block(*width)]
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten()), 256
 

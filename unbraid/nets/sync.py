@@ -3,9 +3,10 @@
 from typing import TypeVar, cast
 
 import torch
-import torch.distributed as dist
 from jaxtyping import Float
 from torch import Tensor, nn
+
+from unbraid.processes import num_processes, total
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -16,13 +17,11 @@ class SyncBatchNorm(nn.BatchNorm2d):
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         if not self.training:
             return super().forward(x)
-        from torch.distributed.nn.functional import all_reduce
-
-        rows = x.new_tensor([x.numel() / x.size(1)])
-        total, square, num = all_reduce(torch.cat([x.sum((0, 2, 3)), x.square().sum((0, 2, 3)), rows])).split(
-            [x.size(1), x.size(1), 1]
-        )
-        mean = total / num
+        channels, wide = x.size(1), x.float()
+        rows = wide.new_tensor([x.numel() / channels])
+        moments = torch.cat([wide.sum((0, 2, 3)), wide.square().sum((0, 2, 3)), rows])
+        sums, square, num = total(moments).split([channels, channels, 1])
+        mean = sums / num
         var = square / num - mean.square()
         with torch.no_grad():
             self.num_batches_tracked.add_(1)  # type: ignore[union-attr]
@@ -34,15 +33,14 @@ class SyncBatchNorm(nn.BatchNorm2d):
 
 def sync_batch_norm(module: Model) -> Model:
     """Replace every BatchNorm2d below ``module`` when there are several processes; nothing otherwise."""
-    if not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
+    if num_processes() == 1:
         return module
     if next(module.parameters()).device.type != "cpu":
         return cast(Model, nn.SyncBatchNorm.convert_sync_batchnorm(module))
-    for name, child in module.named_children():
-        if type(child) is nn.BatchNorm2d:
-            synced = SyncBatchNorm(child.num_features, child.eps, child.momentum)
-            synced.load_state_dict(child.state_dict())
-            setattr(module, name, synced)
-        else:
-            sync_batch_norm(child)
+    for parent in list(module.modules()):
+        for name, child in parent.named_children():
+            if type(child) is nn.BatchNorm2d:
+                synced = SyncBatchNorm(child.num_features, child.eps, child.momentum)
+                synced.load_state_dict(child.state_dict())
+                setattr(parent, name, synced)
     return module

@@ -13,7 +13,7 @@ from fakes import leaky_codes, perfect_codes
 from rich.console import Console
 from safetensors.numpy import save_file
 
-from unbraid.audit import Card, audit, rich_table
+from unbraid.card import Card, audit
 from unbraid.errors import DataError, UserError
 from unbraid.records import Score
 from unbraid.tables import Codes
@@ -41,7 +41,7 @@ def card() -> Card:
 
 
 def test_starts_quickly_without_torch():
-    code = "import unbraid.audit, sys; assert not {'torch', 'pandas', 'sklearn', 'rich'} & set(sys.modules)"
+    code = "import unbraid.card, sys; assert not {'torch', 'pandas', 'sklearn', 'rich'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
@@ -49,10 +49,10 @@ def test_linear_audit_never_imports_torch(tmp_path):
     np.savez(tmp_path / "labels.npz", **LABELS)
     np.save(tmp_path / "codes.npy", Z)
     code = (
-        "import sys; from unbraid.audit import audit, rich_table\n"
+        "import sys; from unbraid.card import audit\n"
         f"card = audit({str(tmp_path / 'codes.npy')!r}, {str(tmp_path / 'labels.npz')!r}, domain='scanner', "
         "probes=('linear',))\n"
-        "rich_table(card); card.summary(); card.table; assert 'torch' not in sys.modules"
+        "card.render(); card.summary(); card.table; assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 
@@ -167,7 +167,7 @@ def test_card_as_table_and_files(card, tmp_path):
 
 def test_card_for_the_terminal(card):
     console = Console(width=160, record=True, file=io.StringIO())
-    console.print(rich_table(card))
+    console.print(card.render())
     text = console.export_text()
     assert "domain 'scanner'" in text
     assert "all at once" in text

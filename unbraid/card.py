@@ -14,7 +14,7 @@ from unbraid import metrics, seeds
 from unbraid.atomic import atomic_file
 from unbraid.errors import DataError, UserError, did_you_mean
 from unbraid.metrics.summary import summary
-from unbraid.records import Score, write_json
+from unbraid.records import RunDir, Score, read_json, write_json
 from unbraid.tables import SPLITS, Codes, Column, DataSpec
 
 if TYPE_CHECKING:
@@ -72,6 +72,45 @@ class Card:
         else:
             raise UserError(f"a card is saved as .json or .csv, not as {path.name!r}")
 
+    def render(self) -> "rich.table.Table":
+        """The card for the terminal."""
+        from rich.table import Table
+
+        table = Table(title=f"{self.spec.name}: domain {self.spec.domain!r}" if self.spec.domain else self.spec.name)
+        for heading in ("score", "column", "how"):
+            table.add_column(heading)
+        for heading in ("value", "95 % interval", "chance"):
+            table.add_column(heading, justify="right")
+        table.add_column("better", justify="center")
+        table.add_column("note")
+        previous = None
+        order = list(dict.fromkeys(score.metric for score in self.scores))
+        for score in sorted(self.scores, key=lambda score: order.index(score.metric)):
+            if previous not in (None, score.metric):
+                table.add_section()
+            previous = score.metric
+            interval = "" if score.low is None else f"{score.low:.3f} to {score.high:.3f}"
+            better = "higher" if score.higher_is_better else "lower"
+            column = score.column or "all at once"
+            table.add_row(
+                score.metric,
+                column,
+                score.variant,
+                _text(score.value),
+                interval,
+                _text(score.chance),
+                better,
+                score.note,
+            )
+        return table
+
+
+def of_run(run: RunDir) -> Card:
+    """The card of a trained run, from the scores in its directory. Raises: UserError if it has none yet."""
+    if not run.scores.is_file():
+        raise UserError(f"{run.path} has no scores yet; the command that began it goes on")
+    return Card(spec=DataSpec.from_dict(read_json(run.spec)), scores=tuple(run.records()))
+
 
 def audit(
     codes: Any,
@@ -112,32 +151,6 @@ def audit(
     known = [name for name in names if not metrics.METRICS[name].missing(table.spec)]
     scores = metrics.score(table, known, seed, {"retrieval": {"margins": margins}} if margins else None)
     return Card(spec=table.spec, scores=tuple(score for score in scores if score.column or score.value is not None))
-
-
-def rich_table(card: Card) -> "rich.table.Table":
-    """The card for the terminal."""
-    from rich.table import Table
-
-    table = Table(title=f"{card.spec.name}: domain {card.spec.domain!r}" if card.spec.domain else card.spec.name)
-    for heading in ("score", "column", "how"):
-        table.add_column(heading)
-    for heading in ("value", "95 % interval", "chance"):
-        table.add_column(heading, justify="right")
-    table.add_column("better", justify="center")
-    table.add_column("note")
-    previous = None
-    order = list(dict.fromkeys(score.metric for score in card.scores))
-    for score in sorted(card.scores, key=lambda score: order.index(score.metric)):
-        if previous not in (None, score.metric):
-            table.add_section()
-        previous = score.metric
-        interval = "" if score.low is None else f"{score.low:.3f} to {score.high:.3f}"
-        better = "higher" if score.higher_is_better else "lower"
-        column = score.column or "all at once"
-        table.add_row(
-            score.metric, column, score.variant, _text(score.value), interval, _text(score.chance), better, score.note
-        )
-    return table
 
 
 def _text(value: float | None) -> str:
