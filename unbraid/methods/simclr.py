@@ -40,7 +40,7 @@ class Config:
     weight_decay: float = hp(1e-6, doc="L2 penalty")
 
 
-_CPU = {"epochs": 12, "backbone": "small"}
+_CPU = {"epochs": 20, "backbone": "small"}
 
 
 class SimCLR(Method):
@@ -50,10 +50,11 @@ class SimCLR(Method):
     cfg: Config
     needs = Needs(views=2)
     presets = {
-        "digits": _CPU,
-        "sprites": _CPU,
+        "cpu": _CPU,
+        "digits": _CPU | {"epochs": 8},
+        "sprites": _CPU | {"epochs": 8},
         "coil100": _CPU,
-        "yale-b": _CPU,
+        "yale-b": _CPU | {"epochs": 60},
         "tiny": {"epochs": 2, "batch_size": 16, "backbone": "tiny", "z_dim": 8, "projection_dim": 8},
     }
     views = "simclr"

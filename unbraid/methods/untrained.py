@@ -41,6 +41,7 @@ class Untrained(Method):
     config_class = Config
     cfg: Config
     presets = {
+        "cpu": _CPU,
         "digits": _CPU,
         "sprites": _CPU,
         "coil100": _CPU,

@@ -1,0 +1,42 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`.
+PYTHON ?= python3
+BIN := .venv/bin
+DEMO := runs/demo
+export OMP_NUM_THREADS ?= $(shell nproc)
+
+.PHONY: demo test check slow bench clean
+
+.venv/installed: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet torch==2.14.1 torchvision==0.29.1
+	$(BIN)/python -m pip install --quiet --editable '.[dev,trackers]'
+	touch $@
+
+demo: .venv/installed  ## train four encoders on painted digits, audit them, write a page
+	for method in untrained simclr dcodr-norec dcodr; do \
+	  $(BIN)/unbraid train $$method --data digits --out $(DEMO)/$$method || exit 1; \
+	done
+	$(BIN)/unbraid audit $(DEMO)
+	$(BIN)/unbraid report $(DEMO) --out report.html
+
+test: .venv/installed  ## the fast tests
+	$(BIN)/pytest
+
+check: .venv/installed  ## what a change must pass
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/codespell unbraid tests benchmarks *.md docs
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	$(MAKE) test
+
+slow: .venv/installed  ## tests that train for minutes
+	$(BIN)/pytest -m slow
+
+bench: .venv/installed  ## speed, as ratios inside one run
+	$(BIN)/python benchmarks/step.py
+	$(BIN)/python benchmarks/views.py
+
+clean:
+	rm -rf .venv runs/demo report.html
