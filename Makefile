@@ -4,7 +4,7 @@ BIN := .venv/bin
 DEMO := runs/demo
 export OMP_NUM_THREADS ?= $(shell nproc)
 
-.PHONY: demo test check slow bench clean
+.PHONY: demo test check slow bench docs clean
 
 .venv/installed: pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -35,8 +35,13 @@ slow: .venv/installed  ## tests that train for minutes
 	$(BIN)/pytest -m slow
 
 bench: .venv/installed  ## speed, as ratios inside one run
+	$(BIN)/python benchmarks/start.py
 	$(BIN)/python benchmarks/step.py
 	$(BIN)/python benchmarks/views.py
 
 clean:
 	rm -rf .venv runs/demo report.html
+
+docs: .venv/installed  ## the pages of docs/ as a site in site/
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	$(BIN)/mkdocs build

@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+import re
 import sys
 import typing
 from collections.abc import Callable, Sequence
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
 
     from unbraid.records import RunDir
+    from unbraid.types import Method
 
 
 @dataclass(frozen=True)
@@ -80,9 +82,26 @@ def _parse(parser: "ArgumentParser", words: Sequence[str]) -> "Namespace":
         if word.startswith("--") and option not in known:
             raise UserError(f"{parser.prog} has no option {option!r}.{did_you_mean(option, known - {'--help', '-h'})}")
     try:
-        return parser.parse_args(words)
+        return parser.parse_args(_config_first(words))
     except ArgumentError as error:
-        raise UserError(f"{parser.prog}: {str(error).strip()}") from None
+        raise UserError(f"{parser.prog}: {_plainly(str(error))}; {parser.prog} --help lists the options") from None
+
+
+def _config_first(words: list[str]) -> list[str]:
+    """Flags win over the file of options, wherever it stands on the line."""
+    place = next((i for i, word in enumerate(words) if word.partition("=")[0] == "--config"), len(words))
+    end = place + (1 if place < len(words) and "=" in words[place] else 2)
+    return words[place:end] + words[:place] + words[end:]
+
+
+def _plainly(complaint: str) -> str:
+    """What the parser says about a value, in fewer words."""
+    text = " ".join(complaint.split())
+    pattern = r"""Parser key "(\w+)": Expected a (?:<class '(\w+)'>|typing\.Literal\[(.*)\])\. Got value: (.*)"""
+    if (match := re.fullmatch(pattern, text)) is None:
+        return text
+    name, kind, options, value = match.groups()
+    return f"{name} must be {kind or f'one of {options}'}, not {value!r}"
 
 
 def _underscored(word: str, known: set[str]) -> str:
@@ -125,9 +144,11 @@ def _add_fields(parser: "ArgumentParser", config_class: type, title: str, defaul
 def _train_parser(parser: "ArgumentParser", words: Sequence[str]) -> None:
     from unbraid.methods import METHODS
 
-    parser.add_argument("method", type=str, help=f"one of {', '.join(METHODS)}")
-    if not words or words[0].startswith("-"):
+    parser.add_argument("method", type=str, help=f"{', '.join(METHODS)}; train METHOD --help lists its options")
+    if not words or words[0] in ("-h", "--help"):
         return
+    if words[0].startswith("-"):
+        raise UserError(f"name a method first: unbraid train METHOD {words[0]} ...; one of {', '.join(METHODS)}")
     from jsonargparse import ActionConfigFile
 
     from unbraid.config import Settings
@@ -136,7 +157,9 @@ def _train_parser(parser: "ArgumentParser", words: Sequence[str]) -> None:
     from unbraid.methods import method
 
     kind = method(words[0])
-    preset, data = _value(words, "--preset"), _value(words, "--data") or "digits"
+    config_file = _value(words, "--config")
+    chosen = {} if config_file is None else _read_config(config_file, words[0], kind)
+    preset, data = (_value(words, f"--{name}") or chosen.get(name) for name in ("preset", "data"))
     if preset and preset not in kind.presets:
         raise UserError(f"{words[0]} has no preset {preset!r}.{did_you_mean(preset, kind.presets)}")
     parser.add_argument("--config", action=ActionConfigFile, help="YAML file of any of these options")
@@ -145,9 +168,8 @@ def _train_parser(parser: "ArgumentParser", words: Sequence[str]) -> None:
     parser.add_argument(
         "--preset", type=str | None, default=None, help=f"{', '.join(kind.presets)}; default: the data's"
     )
-    _add_fields(
-        parser, kind.config_class, f"hyper-parameters of {words[0]}", kind.presets.get(preset or base_name(data))
-    )
+    defaults = kind.presets.get(preset or base_name(data or "digits"))
+    _add_fields(parser, kind.config_class, f"hyper-parameters of {words[0]}", defaults)
     _add_fields(parser, Settings, "how to run", {"views": kind.views})
     _add_fields(parser, DataOptions, "what the data mean")
 
@@ -160,6 +182,35 @@ def _value(words: Sequence[str], option: str) -> str | None:
         if word.startswith(f"{option}="):
             return word.partition("=")[2]
     return None
+
+
+def _read_config(file: str, method: str, kind: "type[Method]") -> dict[str, Any]:
+    """The file of ``--config``, before the parser reads it: it may choose the preset or the data.
+
+    Raises:
+        UserError: If it is no mapping of known options; names the nearest to an unknown one.
+    """
+    import yaml
+
+    from unbraid.config import Settings, field_names
+    from unbraid.data.options import DataOptions
+
+    try:
+        with Path(file).open() as opened:
+            values = yaml.safe_load(opened)
+    except OSError as error:
+        raise UserError(f"cannot read {file}: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{file} is not YAML: {error}") from None
+    if not isinstance(values, dict):
+        raise UserError(f"{file} holds no options; write one 'name: value' on each line")
+    known = {"method", "data", "out", "preset"}.union(*map(field_names, (kind.config_class, Settings, DataOptions)))
+    for name in values:
+        if name not in known:
+            raise UserError(f"{file}: {method} has no option {name!r}.{did_you_mean(str(name), known)}")
+    if values.get("method", method) != method:
+        raise UserError(f"{file} is for method {values['method']}, not for {method}")
+    return values
 
 
 def _train(args: "Namespace") -> None:
@@ -286,8 +337,13 @@ def _list_parser(parser: "ArgumentParser", words: Sequence[str]) -> None:
 def _tables(kind: str) -> list[str]:
     from unbraid import augment, data, methods, metrics
 
-    tables = {"methods": methods.METHODS, "data": data.DATASETS, "views": augment.VIEWS, "metrics": metrics.METRICS}
-    return list(tables[kind])
+    tables = {
+        "methods": lambda: methods.METHODS,
+        "data": lambda: data.DATASETS,
+        "views": lambda: augment.VIEWS,
+        "metrics": lambda: metrics.METRICS,  # imports their files
+    }
+    return list(tables[kind]())
 
 
 def _list(args: "Namespace") -> None:

@@ -1,7 +1,11 @@
 """Methods: one file each. A row here makes a method known to the command line, the tests and the docs."""
 
+from typing import TYPE_CHECKING
+
 from unbraid.registry import lookup
-from unbraid.types import Method
+
+if TYPE_CHECKING:
+    from unbraid.types import Method
 
 METHODS = {
     "dcodr": "dcodr:DCoDR",  # Kahana & Hoshen 2022
@@ -11,6 +15,6 @@ METHODS = {
 }
 
 
-def method(name: str) -> type[Method]:
+def method(name: str) -> "type[Method]":
     """The class of a method. Raises: UserError on an unknown name, with the nearest."""
     return lookup("method", METHODS, name, "unbraid.methods")  # type: ignore[no-any-return]
