@@ -108,8 +108,8 @@ class Card:
 def of_run(run: RunDir) -> Card:
     """The card of a trained run, from the scores in its directory. Raises: UserError if it has none yet."""
     if not run.scores.is_file():
-        raise UserError(f"{run.path} has no scores yet; the command that began it goes on")
-    return Card(spec=DataSpec.from_dict(read_json(run.spec)), scores=tuple(run.records()))
+        raise UserError(f"{run.path} has no scores yet; run the command that began it again, it goes on")
+    return Card(spec=read_json(run.spec, DataSpec.from_dict), scores=tuple(run.records()))
 
 
 def audit(

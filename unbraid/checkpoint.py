@@ -34,7 +34,7 @@ def load_state(folder: Path) -> dict[str, Any]:
     """Raises: UserError if the file is missing or damaged."""
     try:
         return dict(json.loads((folder / _STATE).read_text()))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TypeError) as error:
         raise _damaged(folder, error) from None
 
 

@@ -84,7 +84,7 @@ def _parse(parser: "ArgumentParser", words: Sequence[str]) -> "Namespace":
     try:
         return parser.parse_args(_config_first(words))
     except ArgumentError as error:
-        raise UserError(f"{parser.prog}: {_plainly(str(error))}; {parser.prog} --help lists the options") from None
+        raise UserError(f"{parser.prog.removeprefix('unbraid ')}: {_plainly(str(error))}") from None
 
 
 def _config_first(words: list[str]) -> list[str]:
@@ -145,10 +145,10 @@ def _train_parser(parser: "ArgumentParser", words: Sequence[str]) -> None:
     from unbraid.methods import METHODS
 
     parser.add_argument("method", type=str, help=f"{', '.join(METHODS)}; train METHOD --help lists its options")
-    if not words or words[0] in ("-h", "--help"):
+    if words and words[0] in ("-h", "--help"):
         return
-    if words[0].startswith("-"):
-        raise UserError(f"name a method first: unbraid train METHOD {words[0]} ...; one of {', '.join(METHODS)}")
+    if not words or words[0].startswith("-"):
+        raise UserError(f"name a method first, unbraid train METHOD ...: one of {', '.join(METHODS)}")
     from jsonargparse import ActionConfigFile
 
     from unbraid.config import Settings
@@ -159,7 +159,7 @@ def _train_parser(parser: "ArgumentParser", words: Sequence[str]) -> None:
     kind = method(words[0])
     config_file = _value(words, "--config")
     chosen = {} if config_file is None else _read_config(config_file, words[0], kind)
-    preset, data = (_value(words, f"--{name}") or chosen.get(name) for name in ("preset", "data"))
+    preset, data = (_value(words, f"--{name}") or str(chosen.get(name) or "") for name in ("preset", "data"))
     if preset and preset not in kind.presets:
         raise UserError(f"{words[0]} has no preset {preset!r}.{did_you_mean(preset, kind.presets)}")
     parser.add_argument("--config", action=ActionConfigFile, help="YAML file of any of these options")
@@ -232,6 +232,7 @@ def _audit_parser(parser: "ArgumentParser", words: Sequence[str]) -> None:
     parser.add_argument(
         "--circular", type=str, nargs="*", default=[], help="factors whose last value is next to the first"
     )
+    parser.add_argument("--probes", type=str, nargs="*", default=None, help="of linear and six-layer; default: both")
     parser.add_argument("--seed", type=int, default=0, help="of the probes and the intervals")
     parser.add_argument("--out", type=str | None, default=None, help="also write the scores: a .json or .csv file")
 
@@ -246,7 +247,7 @@ def _audit(args: "Namespace") -> None:
     runs = find_runs([path]) if path.is_dir() else []
     if len(runs) > 1:
         return _compare(runs)
-    if runs and not (args.domain or args.factors or args.circular):
+    if runs and not (args.domain or args.factors or args.circular or args.probes):
         card = cards.of_run(runs[0])
     else:
         card = cards.audit(
@@ -255,6 +256,7 @@ def _audit(args: "Namespace") -> None:
             domain=args.domain,
             factors=args.factors,
             circular=args.circular,
+            probes=args.probes or list(cards.PROBES),
             seed=args.seed,
         )
     Console().print(card.render())
@@ -270,7 +272,7 @@ def _compare(runs: "Sequence[RunDir]") -> None:
 
     records = [record for run in runs for record in run.records()]
     if not records:
-        raise UserError("no run here has scores yet; the commands that began them go on")
+        raise UserError("no run here has scores yet; run the commands that began them again, they go on")
     _say(tables.markdown(tables.tables(tables.score_rows(records))))
 
 

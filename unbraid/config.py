@@ -26,7 +26,7 @@ class Settings:
     precision: Precision = hp("auto", doc="auto times the other three on this network and takes the fastest")
     clip_norm: float = hp(0.0, doc="longest gradient allowed, in each optimiser; 0: no limit")
     tracker: str = hp("none", doc="also log to tensorboard, wandb, mlflow or another tracker of accelerate")
-    log_every: int = hp(20, doc="steps between two lines of train.jsonl")
+    log_every: int = hp(20, least=1, doc="steps between two lines of train.jsonl")
     checkpoint_seconds: float = hp(60.0, doc="seconds between two checkpoints")
 
 
@@ -59,14 +59,14 @@ class RunConfig:
                 raise UserError(f"{method} has no option {name!r}.{did_you_mean(name, known)}")
         numbers = dict(kind.presets.get(preset or base_name(data), {}))
         numbers |= {name: value for name, value in values.items() if name in hparam_names}
-        settings = parse(Settings, {k: v for k, v in values.items() if k in setting_names}, owner="a run")
+        settings = parse(Settings, {k: v for k, v in values.items() if k in setting_names}, owner="train")
         settings = dataclasses.replace(settings, views=settings.views or kind.views)
         find_views(settings.views)
         return cls(
             method=method,
             data=data,
             hparams=parse(kind.config_class, numbers, owner=method),
-            options=DataOptions(**{name: value for name, value in values.items() if name in option_names}),
+            options=parse(DataOptions, {k: v for k, v in values.items() if k in option_names}, owner="the data"),
             settings=settings,
         )
 
@@ -84,12 +84,8 @@ class RunConfig:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "RunConfig":
-        """Raises: UserError if the method or a field is not of this version."""
-        try:
-            flat = {**values["options"], **values["settings"]}
-            made = cls.make(values["method"], values["data"], **flat)
-        except (KeyError, TypeError) as error:
-            raise UserError(f"config.json is not one of this version of unbraid ({error})") from None
+        """The inverse of ``to_dict``. Raises: UserError if the method or a field is not of this version."""
+        made = cls.make(values["method"], values["data"], **values["options"], **values["settings"])
         numbers = parse(made.kind.config_class, values["hparams"], owner=made.method)
         return dataclasses.replace(made, hparams=numbers)
 

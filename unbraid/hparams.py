@@ -64,9 +64,9 @@ def log_uniform(low: float, high: float) -> Range:
     return Range(low, high, log=True)
 
 
-def hp(default: Any, *, doc: str, search: Choice | Range | None = None) -> Any:
-    """A field of a ``Config``. Without ``search`` the number is never explored."""
-    return dataclasses.field(default=default, metadata={"doc": doc, "search": search})
+def hp(default: Any, *, doc: str, search: Choice | Range | None = None, least: float = 0) -> Any:
+    """A field of a ``Config``. Without ``search`` the number is never explored; below ``least`` it is refused."""
+    return dataclasses.field(default=default, metadata={"doc": doc, "search": search, "least": least})
 
 
 def sample(config: Any, rng: np.random.Generator) -> Any:
@@ -85,15 +85,17 @@ def parse(config_type: type, values: Mapping[str, Any], *, owner: str) -> Any:
     """Build a ``Config`` from plain values.
 
     Raises:
-        UserError: On an unknown name or a value of the wrong type; ``owner`` is named in the message.
+        UserError: On an unknown name, or a value of the wrong type or too low; ``owner`` is named in the message.
     """
     hints = typing.get_type_hints(config_type)
-    known = {f.name for f in dataclasses.fields(config_type)}
+    known = {f.name: f.metadata.get("least", 0) for f in dataclasses.fields(config_type)}
     for name, value in values.items():
         if name not in known:
             raise UserError(f"{owner} has no hyper-parameter {name!r}.{did_you_mean(name, known)}")
         if not _fits(value, hints[name]):
             raise UserError(f"{owner}: {name} must be {_say(hints[name])}, not {value!r}")
+        if isinstance(value, int | float) and not value >= known[name]:
+            raise UserError(f"{owner}: {name} must be at least {known[name]}, not {value!r}")
     floats = {name: float(value) for name, value in values.items() if hints[name] is float}
     return config_type(**{**values, **floats})
 
@@ -107,6 +109,8 @@ def _fits(value: Any, hint: Any) -> bool:
         return any(_fits(value, option) for option in typing.get_args(hint))
     if typing.get_origin(hint) is typing.Literal:
         return value in typing.get_args(hint)
+    if typing.get_origin(hint) is list:
+        return isinstance(value, list) and all(_fits(one, typing.get_args(hint)[0]) for one in value)
     if hint is float:
         return isinstance(value, int | float) and not isinstance(value, bool)
     if hint is int:

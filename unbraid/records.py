@@ -3,13 +3,15 @@
 import dataclasses
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from unbraid.atomic import atomic_file
 from unbraid.errors import UserError
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +80,10 @@ class RunDir:
         return self.done.is_file()
 
     def records(self) -> list[Record]:
-        return [Record(**line) for line in read_lines(self.scores)]
+        try:
+            return [Record(**line) for line in read_lines(self.scores)]
+        except TypeError as error:
+            raise UserError(f"{self.scores} is damaged or of another version of unbraid ({error})") from None
 
 
 def find_runs(folders: Iterable[Path | str]) -> list[RunDir]:
@@ -102,13 +107,20 @@ def write_json(path: Path, value: Any) -> None:
         temporary.write_text(json.dumps(value, indent=2) + "\n")
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path, make: Callable[[Any], T] = lambda value: value) -> T:
+    """What ``make`` builds from a JSON file.
+
+    Raises:
+        UserError: If the file is missing, damaged, or lacks what ``make`` looks for.
+    """
     try:
-        return json.loads(path.read_text())
+        return make(json.loads(path.read_text()))
     except FileNotFoundError:
         raise UserError(f"no file {path}") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is damaged: {error}") from None
+    except (KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{path} is damaged or of another version of unbraid ({error})") from None
 
 
 def append_line(path: Path, values: Mapping[str, Any]) -> None:

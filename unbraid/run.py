@@ -7,6 +7,7 @@ import platform
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -54,15 +55,10 @@ def train(method: str, data: str = "digits", *, out: Path | str | None = None, *
 
 def train_config(config: RunConfig, run: RunDir) -> None:
     """The stages of ``train``: weights, then codes and samples, then scores, then ``DONE``."""
-    from accelerate import Accelerator
-
-    tracker = config.settings.tracker
-    accelerator = Accelerator(
-        cpu=config.settings.device == "cpu", log_with=None if tracker == "none" else tracker, project_dir=run.path
-    )
+    accelerator = _accelerator(config, run)
     with accelerator.main_process_first():
         if accelerator.is_main_process:
-            claim(run, config)
+            check_free(run, config)
         dataset = load_data(config)
     fit(config, dataset, run, accelerator)
     if accelerator.is_main_process:
@@ -73,12 +69,30 @@ def train_config(config: RunConfig, run: RunDir) -> None:
     accelerator.wait_for_everyone()
 
 
-def claim(run: RunDir, config: RunConfig) -> None:
-    """Make the run directory, or make sure that the one that is there belongs to this configuration.
+def _accelerator(config: RunConfig, run: RunDir) -> Any:
+    from accelerate import Accelerator
+
+    settings = config.settings
+    tracker = None if settings.tracker == "none" else settings.tracker
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "`log_with=")  # said below
+            accelerator = Accelerator(cpu=settings.device == "cpu", log_with=tracker, project_dir=run.path)
+    except ValueError as error:
+        raise UserError(f"--tracker {tracker}: {error}") from None
+    if tracker and not accelerator.log_with:
+        raise UserError(f"--tracker {tracker} is not installed: pip install {tracker}")
+    return accelerator
+
+
+def check_free(run: RunDir, config: RunConfig) -> None:
+    """Make sure that the run directory is free, or holds a run of this configuration.
 
     Raises:
         UserError: If it holds another run, or something else.
     """
+    if run.path.exists() and not run.path.is_dir():
+        raise UserError(f"{run.path} is a file; choose another --out")
     if run.exists():
         if differences := open_config(run).differences(config):
             more = f" and {len(differences) - 3} more" if len(differences) > 3 else ""
@@ -89,8 +103,19 @@ def claim(run: RunDir, config: RunConfig) -> None:
         return
     if run.path.exists() and any(run.path.iterdir()):
         raise UserError(f"{run.path} is not empty and holds no run; choose another --out")
-    run.path.mkdir(parents=True, exist_ok=True)
-    write_json(run.config, config.to_dict())
+
+
+def _begin(run: RunDir, config: RunConfig, spec: DataSpec) -> None:
+    """Write what the run is, once data and options are known to fit: a mistake in them leaves no folder behind.
+
+    Raises:
+        UserError: If the run began with other data.
+    """
+    if run.spec.is_file() and read_json(run.spec, DataSpec.from_dict) != spec:
+        raise UserError(f"the data have changed since {run.path} was begun; choose another --out, or delete it")
+    if not run.exists():
+        write_json(run.spec, spec.to_dict())
+        write_json(run.config, config.to_dict())
 
 
 def load_data(config: RunConfig) -> Dataset:
@@ -123,8 +148,6 @@ def fit(config: RunConfig, dataset: Dataset, run: RunDir, accelerator: Any) -> N
     from unbraid.trainer import Trainer
 
     settings = config.settings
-    if accelerator.is_main_process:
-        write_json(run.spec, dataset.spec.to_dict())
     method = sync_batch_norm(build(config, dataset.spec).to(accelerator.device))
     loader = Loader(
         dataset,
@@ -136,6 +159,8 @@ def fit(config: RunConfig, dataset: Dataset, run: RunDir, accelerator: Any) -> N
         rank=accelerator.process_index,
         world=accelerator.num_processes,
     )
+    if accelerator.is_main_process:
+        _begin(run, config, dataset.spec)
     precision = _precision(config, method, loader, run, accelerator)
     loader.memory_format = MEMORY_FORMATS[precision]
     apply_precision(method, precision, accelerator.device.type)
@@ -236,7 +261,7 @@ def load(path: os.PathLike[str] | str) -> Encoder:
     config = open_config(run)
     if not run.checkpoint.is_dir():
         raise UserError(f"{run.path} has no checkpoint yet; train it first")
-    spec = DataSpec.from_dict(read_json(run.spec))
+    spec = read_json(run.spec, DataSpec.from_dict)
     method = build(dataclasses.replace(config, hparams=_offline(config.hparams)), spec)
     method.load_state_dict(checkpoint.load_weights(run.checkpoint))
     return Encoder(method.to(memory_format=torch.channels_last).eval(), config, spec)
@@ -252,7 +277,7 @@ def open_config(run: RunDir) -> RunConfig:
     """Raises: UserError if the folder holds no run, or one of another version."""
     if not run.exists():
         raise UserError(f"no run at {run.path} (a folder with config.json)")
-    return RunConfig.from_dict(read_json(run.config))
+    return read_json(run.config, RunConfig.from_dict)
 
 
 def environment() -> dict[str, Any]:

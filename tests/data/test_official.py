@@ -2,7 +2,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from test_store import assert_same, small
+from fake_sets import assert_same, small
 
 from unbraid.data import load, official
 from unbraid.data.options import DataOptions
