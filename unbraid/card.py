@@ -64,13 +64,12 @@ class Card:
     def save(self, path: Path | str) -> None:
         """Raises: UserError if the file is neither .json nor .csv."""
         path = Path(path)
+        check_format(path)
         if path.suffix == ".json":
             write_json(path, self.to_dict())
-        elif path.suffix == ".csv":
+        else:
             with atomic_file(path) as temporary:
                 self.table.to_csv(temporary, index=False)
-        else:
-            raise UserError(f"a card is saved as .json or .csv, not as {path.name!r}")
 
     def render(self) -> "rich.table.Table":
         """The card for the terminal."""
@@ -103,6 +102,12 @@ class Card:
                 score.note,
             )
         return table
+
+
+def check_format(path: Path) -> None:
+    """Raises: UserError if a card cannot be saved under that name."""
+    if path.suffix not in (".json", ".csv"):
+        raise UserError(f"a card is saved as .json or .csv, not as {path.name!r}")
 
 
 def of_run(run: RunDir) -> Card:

@@ -22,10 +22,17 @@ def save(folder: Path, *, weights: dict[str, Tensor], optimizers: dict[str, Any]
 
     Args:
         state: Plain values for JSON: the step, sums of the log, ...
+
+    Raises:
+        OSError: If the disk is full; the checkpoint before it stays.
     """
     with atomic_folder(folder) as temporary:
-        save_file({name: value.contiguous() for name, value in weights.items()}, temporary / _WEIGHTS)
-        torch.save(optimizers, temporary / _OPTIMIZERS)
+        try:
+            save_file({name: value.contiguous() for name, value in weights.items()}, temporary / _WEIGHTS)
+            torch.save(optimizers, temporary / _OPTIMIZERS)
+        except (SafetensorError, RuntimeError) as error:  # what the two libraries make of a full disk
+            reason = str(error).splitlines()[0]
+            raise OSError(f"cannot write the checkpoint {folder}; is the disk full? ({reason})") from error
         sums = {name: _digest(temporary / name) for name in (_WEIGHTS, _OPTIMIZERS)}
         (temporary / _STATE).write_text(json.dumps(state | {"sha256": sums}, indent=2) + "\n")
 

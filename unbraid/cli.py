@@ -75,16 +75,17 @@ def _parse(parser: "ArgumentParser", words: Sequence[str]) -> "Namespace":
     """Raises: UserError in place of the parser's own errors, with the nearest option for an unknown one."""
     from jsonargparse import ArgumentError
 
+    command = parser.prog.removeprefix("unbraid ")
     known = {option for action in parser._actions for option in action.option_strings}
     words = [_underscored(word, known) for word in words]
     for word in words:
         option = word.partition("=")[0]
         if word.startswith("--") and option not in known:
-            raise UserError(f"{parser.prog} has no option {option!r}.{did_you_mean(option, known - {'--help', '-h'})}")
+            raise UserError(f"{command} has no option {option!r}.{did_you_mean(option, known - {'--help', '-h'})}")
     try:
         return parser.parse_args(_config_first(words))
     except ArgumentError as error:
-        raise UserError(f"{parser.prog.removeprefix('unbraid ')}: {_plainly(str(error))}") from None
+        raise UserError(f"{command}: {_plainly(str(error))}") from None
 
 
 def _config_first(words: list[str]) -> list[str]:
@@ -244,6 +245,10 @@ def _audit(args: "Namespace") -> None:
     from unbraid.records import find_runs
 
     path = Path(args.codes)
+    if not path.exists():
+        raise UserError(f"no file or folder {path}")
+    if args.out:
+        cards.check_format(Path(args.out))
     runs = find_runs([path]) if path.is_dir() else []
     if len(runs) > 1:
         return _compare(runs)

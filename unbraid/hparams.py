@@ -64,7 +64,7 @@ def log_uniform(low: float, high: float) -> Range:
     return Range(low, high, log=True)
 
 
-def hp(default: Any, *, doc: str, search: Choice | Range | None = None, least: float = 0) -> Any:
+def hp(default: Any, *, doc: str, search: Choice | Range | None = None, least: int = 0) -> Any:
     """A field of a ``Config``. Without ``search`` the number is never explored; below ``least`` it is refused."""
     return dataclasses.field(default=default, metadata={"doc": doc, "search": search, "least": least})
 

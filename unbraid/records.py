@@ -6,12 +6,10 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from unbraid.atomic import atomic_file
 from unbraid.errors import UserError
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +105,7 @@ def write_json(path: Path, value: Any) -> None:
         temporary.write_text(json.dumps(value, indent=2) + "\n")
 
 
-def read_json(path: Path, make: Callable[[Any], T] = lambda value: value) -> T:
+def read_json(path: Path, make: Callable[[Any], Any] = lambda value: value) -> Any:
     """What ``make`` builds from a JSON file.
 
     Raises:

@@ -130,9 +130,11 @@ def build(config: RunConfig, spec: DataSpec) -> Method:
     """
     for role in config.kind.needs.labels:
         if not (spec.factors if role == "factors" else getattr(spec, role)):
-            columns = ", ".join([*spec.sizes, *spec.targets]) or "none"
+            columns = ", ".join(spec.sizes)
             raise UserError(
-                f"{config.method} needs a {role}: name one of {spec.name}'s columns by --{role} ({columns})"
+                f"{config.method} needs a {role}: give --{role}, one of {columns}"
+                if columns
+                else f"{config.method} needs a {role}, and {spec.name} has no categorical column; give it labels"
             )
     torch.manual_seed(integer(config.settings.seed, "init"))
     try:
@@ -185,7 +187,7 @@ def _precision(config: RunConfig, method: Method, loader: Loader, run: RunDir, a
     begun = run.env.is_file()
     accelerator.wait_for_everyone()  # before one of them writes it
     if begun:
-        return str(read_json(run.env)["precision"]["chosen"])
+        return read_json(run.env, lambda env: str(env["precision"]["chosen"]))
     from unbraid.trainer import fastest_precision
 
     start = time.monotonic()

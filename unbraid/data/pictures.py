@@ -148,4 +148,5 @@ def _with_bar(items: Iterable[T], total: int, verb: str) -> Iterator[T]:
             if not bar.live.is_started and time.monotonic() - begin > 2:
                 bar.start()
     finally:
-        bar.stop()
+        if bar.live.is_started:
+            bar.stop()

@@ -26,10 +26,10 @@ from unbraid.types import Batch, Method, Step
 @dataclass(frozen=True, kw_only=True)
 class Config:
     epochs: int = hp(0, doc="there is nothing to train")
-    batch_size: int = hp(128, doc="images encoded at once")
+    batch_size: int = hp(128, least=1, doc="images encoded at once")
     backbone: str = hp("resnet50", doc="encoder: resnet50, resnet18, resnet18-cifar, small, tiny or timm:<model>")
     weights: str = hp("none", doc='initial weights: "none", "imagenet", or a file (MoCo v2, torchvision)')
-    z_dim: int = hp(128, doc="width of the code")
+    z_dim: int = hp(128, least=1, doc="width of the code")
 
 
 _CPU = {"backbone": "small"}

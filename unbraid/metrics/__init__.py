@@ -109,8 +109,10 @@ def score(
 def check_finite(z: np.ndarray) -> None:
     """Raises: DataError if a code holds NaN or infinity; names the first row."""
     if not (finite := np.isfinite(z).all(axis=1)).all():
+        others = int(np.sum(~finite)) - 1
+        more = f", as do {others} more" if others else ""
         raise DataError(
-            f"row {int(np.argmin(finite))} of the codes holds NaN or infinity, as do {int(np.sum(~finite)) - 1} more; "
+            f"row {int(np.argmin(finite))} of the codes holds NaN or infinity{more}; "
             "remove these rows or find out where the encoder diverged"
         )
 
