@@ -67,6 +67,7 @@ def train_config(config: RunConfig, run: RunDir) -> None:
         write_json(run.env, read_json(run.env) | {"seconds": round(seconds, 1)})
         run.done.touch()
     accelerator.wait_for_everyone()
+    accelerator.end_training()  # closes trackers and the process group
 
 
 def _accelerator(config: RunConfig, run: RunDir) -> Any:
@@ -179,7 +180,6 @@ def fit(config: RunConfig, dataset: Dataset, run: RunDir, accelerator: Any) -> N
         checkpoint_seconds=settings.checkpoint_seconds,
     )
     trainer.fit()
-    accelerator.end_training()
 
 
 def _precision(config: RunConfig, method: Method, loader: Loader, run: RunDir, accelerator: Any) -> str:
