@@ -273,12 +273,19 @@ def _audit(args: "Namespace") -> None:
 
 
 def _compare(runs: "Sequence[RunDir]") -> None:
+    """A table over the methods; Markdown, drawn as a table on a terminal. The controls stand in the report."""
+    from rich.console import Console
+    from rich.markdown import Markdown
+
     from unbraid.report import tables
 
-    records = [record for run in runs for record in run.records()]
+    records = [record for run in runs for record in run.records() if "shuffled" not in record.variant]
     if not records:
         raise UserError("no run here has scores yet; run the commands that began them again, they go on")
-    _say(tables.markdown(tables.tables(tables.score_rows(records))))
+    text = tables.markdown(tables.tables(tables.score_rows(records)))
+    if not sys.stdout.isatty():
+        return _say(text)
+    return Console().print(Markdown(text))
 
 
 def _evaluate_parser(parser: "ArgumentParser", words: Sequence[str]) -> None:
