@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 
-from unbraid.data.pictures import Look, decode, decode_all
+from unbraid.data.pictures import Look, decode_all
 from unbraid.errors import DataError
 from unbraid.tables import Codes, Dataset, DataSpec
 from unbraid.types import Method
@@ -55,13 +55,12 @@ def as_pixels(images: Any, spec: DataSpec) -> np.ndarray:
     if isinstance(images, str | Path):
         images = [images]
     channels, height, width = spec.image_shape
-    if isinstance(images, Sequence):
+    if isinstance(images, Sequence) and images and all(isinstance(file, str | Path) for file in images):
         if height != width:
             raise DataError(f"files can be read for square encoders only; give arrays of {height}x{width}")
-        files = [Path(file) for file in images]
         look = Look(size=height, channels=1 if channels == 1 else 3)
-        return np.concatenate(list(decode_all(files, look))) if len(files) > 1 else decode(files[0], look)[None]
-    array = images.detach().cpu().numpy() if isinstance(images, Tensor) else np.asarray(images)
+        return np.concatenate(list(decode_all([Path(file) for file in images], look)))
+    array = _as_array(images)
     if array.dtype == np.uint8:
         array = array[..., None] if array.ndim == 3 else array
     elif array.dtype.kind == "f" and array.ndim == 4 and ((array >= 0) & (array <= 1)).all():
@@ -71,3 +70,13 @@ def as_pixels(images: Any, spec: DataSpec) -> np.ndarray:
     if array.shape[1:] != (height, width, channels):
         raise DataError(f"images are {array.shape[1:]} (H, W, C), the encoder takes {(height, width, channels)}")
     return array
+
+
+def _as_array(images: Any) -> np.ndarray:
+    if isinstance(images, Tensor):
+        images = images.detach().cpu()
+        images = images.float() if images.is_floating_point() else images  # NumPy has no bfloat16
+    try:
+        return np.asarray(images)
+    except ValueError as error:
+        raise DataError(f"images must be of one size: {error}") from None

@@ -31,7 +31,7 @@ def _strips(dataset: Dataset, codes: Codes, rng: np.random.Generator) -> dict[st
     """Test images, each with its nearest neighbours and whether these share its content."""
     test = dataset.rows("test")
     queries = np.sort(rng.choice(test, min(_STRIPS, len(test)), replace=False))
-    width = min(_NEIGHBOURS, len(dataset) - 1)
+    width = min(_NEIGHBOURS, len(dataset.rows("train")) + len(test) - 1)
     rows, _ = neighbours(codes, queries, width)
     rows = np.concatenate([queries[:, None], rows], axis=1)  # (Q, 1 + K)
     rows = rows[(rows >= 0).all(axis=1)]

@@ -56,7 +56,7 @@ class ReconstructionConfig(Config):
 
 _CPU = {"epochs": 20, "backbone": "small", "encoder_lr": 1e-3, "lr_decay": 0.7}  # minutes on two cores at 32x32
 _TINY = {"epochs": 2, "batch_size": 16, "domains_per_batch": 2, "backbone": "tiny", "z_dim": 8}
-_CPU_REC = _CPU | {"decoder_width": 64, "perceptual": "random", "decoder_lr": 1e-3}
+_CPU_REC = _CPU | {"decoder_width": 32, "perceptual": "random", "decoder_lr": 1e-3}
 _TINY_REC = _TINY | {"domain_dim": 8, "decoder_width": 16, "perceptual": "random"}
 
 
