@@ -5,7 +5,7 @@ import errno
 import pytest
 
 from unbraid import atomic
-from unbraid.atomic import atomic_file, atomic_folder
+from unbraid.atomic import atomic_file, atomic_folder, recover_folder
 
 
 def test_a_file_is_written_where_folders_were_missing(tmp_path):
@@ -83,7 +83,7 @@ def test_a_disk_that_fails_at_the_last_moment_changes_nothing(folder, monkeypatc
     assert [file.name for file in folder.iterdir()] == ["old"]
 
 
-def test_what_a_killed_process_left_is_not_taken_for_new(folder, monkeypatch):
+def test_what_a_killed_process_left_is_not_taken_for_new(folder):
     """A folder of the same temporary name, as a process of the same number may have left."""
     stale = folder.with_name(f".folder.{atomic.os.getpid()}.tmp")
     stale.mkdir()
@@ -91,3 +91,16 @@ def test_what_a_killed_process_left_is_not_taken_for_new(folder, monkeypatch):
     with atomic_folder(folder) as temporary:
         (temporary / "new").write_text("new")
     assert [path.name for path in folder.iterdir()] == ["new"]
+
+
+def test_a_process_killed_between_the_two_renames_loses_nothing(folder):
+    folder.rename(folder.with_name(".folder.old"))
+    recover_folder(folder)
+    assert (folder / "old").read_text() == "old"
+    recover_folder(folder)
+    assert list(folder.parent.iterdir()) == [folder]
+    folder.rename(folder.with_name(".folder.old"))
+    with pytest.raises(KeyboardInterrupt):
+        write_folder(folder)
+    assert (folder / "old").read_text() == "old"
+    assert list(folder.parent.iterdir()) == [folder]

@@ -32,8 +32,8 @@ def atomic_file(path: Path) -> Iterator[Path]:
 def atomic_folder(path: Path) -> Iterator[Path]:
     """The same for a folder. An existing folder of that name is replaced only once the new one is complete."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    old = path.with_name(f".{path.name}.{os.getpid()}.old")
+    recover_folder(path)
+    temporary, old = path.with_name(f".{path.name}.{os.getpid()}.tmp"), _old(path)
     try:
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir()
@@ -45,5 +45,16 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         temporary.rename(path)
         _sync(path.parent)
     finally:
+        recover_folder(path)
         shutil.rmtree(temporary, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
+
+
+def recover_folder(path: Path) -> None:
+    """Put the old folder back if a process died between taking it away and putting the new one in its place."""
+    if not path.exists() and _old(path).exists():
+        _old(path).rename(path)
+
+
+def _old(path: Path) -> Path:
+    return path.with_name(f".{path.name}.old")

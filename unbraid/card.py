@@ -248,6 +248,8 @@ def _matrix(codes: Any) -> Float32[np.ndarray, "n d"]:
 
 
 def _from_table(z: Float32[np.ndarray, "n d"], labels: Any, domain: str | None, seed: int, name: str) -> Codes:
+    if not hasattr(labels, "keys"):
+        raise UserError("labels must be a data frame or a mapping of column names to columns")
     columns: dict[str, Column] = {}
     values: dict[str, tuple[str, ...]] = {}
     split = None

@@ -152,8 +152,7 @@ def _train_parser(parser: "ArgumentParser", words: Sequence[str]) -> None:
         raise UserError(f"name a method first, unbraid train METHOD ...: one of {', '.join(METHODS)}")
     from jsonargparse import ActionConfigFile
 
-    from unbraid.config import Settings
-    from unbraid.data import base_name
+    from unbraid.config import Settings, preset_values
     from unbraid.data.options import DataOptions
     from unbraid.methods import method
 
@@ -161,15 +160,13 @@ def _train_parser(parser: "ArgumentParser", words: Sequence[str]) -> None:
     config_file = _value(words, "--config")
     chosen = {} if config_file is None else _read_config(config_file, words[0], kind)
     preset, data = (_value(words, f"--{name}") or str(chosen.get(name) or "") for name in ("preset", "data"))
-    if preset and preset not in kind.presets:
-        raise UserError(f"{words[0]} has no preset {preset!r}.{did_you_mean(preset, kind.presets)}")
+    defaults = preset_values(kind, data or "digits", preset)
     parser.add_argument("--config", action=ActionConfigFile, help="YAML file of any of these options")
     parser.add_argument("--data", type=str, default="digits", help="a data set's name, or the path of your own images")
     parser.add_argument("--out", type=str | None, default=None, help="run directory; default: runs/METHOD-DATA-SEED")
     parser.add_argument(
         "--preset", type=str | None, default=None, help=f"{', '.join(kind.presets)}; default: the data's"
     )
-    defaults = kind.presets.get(preset or base_name(data or "digits"))
     _add_fields(parser, kind.config_class, f"hyper-parameters of {words[0]}", defaults)
     _add_fields(parser, Settings, "how to run", {"views": kind.views})
     _add_fields(parser, DataOptions, "what the data mean")
@@ -234,7 +231,7 @@ def _audit_parser(parser: "ArgumentParser", words: Sequence[str]) -> None:
         "--circular", type=str, nargs="*", default=[], help="factors whose last value is next to the first"
     )
     parser.add_argument("--probes", type=str, nargs="*", default=None, help="of linear and six-layer; default: both")
-    parser.add_argument("--seed", type=int, default=0, help="of the probes and the intervals")
+    parser.add_argument("--seed", type=int | None, default=None, help="of the probes and the intervals; default: 0")
     parser.add_argument("--out", type=str | None, default=None, help="also write the scores: a .json or .csv file")
 
 
@@ -250,9 +247,12 @@ def _audit(args: "Namespace") -> None:
     if args.out:
         cards.check_format(Path(args.out))
     runs = find_runs([path]) if path.is_dir() else []
+    asked = args.labels or args.domain or args.factors or args.circular or args.probes or args.seed is not None
     if len(runs) > 1:
+        if asked or args.out:
+            raise UserError(f"{path} holds {len(runs)} runs, which are compared as they are; name one to audit it anew")
         return _compare(runs)
-    if runs and not (args.domain or args.factors or args.circular or args.probes):
+    if runs and not asked:
         card = cards.of_run(runs[0])
     else:
         card = cards.audit(
@@ -262,7 +262,7 @@ def _audit(args: "Namespace") -> None:
             factors=args.factors,
             circular=args.circular,
             probes=args.probes or list(cards.PROBES),
-            seed=args.seed,
+            seed=args.seed or 0,
         )
     Console().print(card.render())
     for sentence in card.summary():
@@ -277,9 +277,10 @@ def _compare(runs: "Sequence[RunDir]") -> None:
     from rich.console import Console
     from rich.markdown import Markdown
 
-    from unbraid.report import tables
+    from unbraid.report import page, tables
 
-    records = [record for run in runs for record in run.records() if "shuffled" not in record.variant]
+    done = [run for run in runs if run.is_done()]
+    records = [record for record in page.labelled_records(done) if "shuffled" not in record.variant]
     if not records:
         raise UserError("no run here has scores yet; run the commands that began them again, they go on")
     text = tables.markdown(tables.tables(tables.score_rows(records)))

@@ -1,12 +1,13 @@
 """RunConfig: everything needed to repeat one run. It becomes config.json and comes back from it."""
 
 import dataclasses
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from unbraid.augment import views as find_views
-from unbraid.data import base_name, slug
+from unbraid.data import DATASETS, base_name, slug
 from unbraid.data.options import DataOptions
 from unbraid.errors import UserError, did_you_mean
 from unbraid.hparams import hp, parse
@@ -51,13 +52,11 @@ class RunConfig:
             UserError: On an unknown name, with the nearest, or a value of the wrong type.
         """
         kind = find_method(method)
-        if preset is not None and preset not in kind.presets:
-            raise UserError(f"{method} has no preset {preset!r}.{did_you_mean(preset, kind.presets)}")
         option_names, setting_names, hparam_names = map(field_names, (DataOptions, Settings, kind.config_class))
         for name in values:
             if name not in (known := option_names | setting_names | hparam_names):
                 raise UserError(f"{method} has no option {name!r}.{did_you_mean(name, known)}")
-        numbers = dict(kind.presets.get(preset or base_name(data), {}))
+        numbers = preset_values(kind, data, preset)
         numbers |= {name: value for name, value in values.items() if name in hparam_names}
         settings = parse(Settings, {k: v for k, v in values.items() if k in setting_names}, owner="train")
         settings = dataclasses.replace(settings, views=settings.views or kind.views)
@@ -91,17 +90,31 @@ class RunConfig:
 
     def differences(self, other: "RunConfig") -> list[str]:
         """What would make the two runs' numbers differ, as ``name: ours -> theirs``."""
+        ours, theirs = self._numbers(), other._numbers()
         return [
-            f"{name}: {ours!r} -> {theirs!r}"
-            for (name, ours), (_, theirs) in zip(self._numbers().items(), other._numbers().items())
-            if ours != theirs
+            f"{name}: {ours.get(name)!r} -> {theirs.get(name)!r}"
+            for name in {**ours, **theirs}
+            if ours.get(name) != theirs.get(name)
         ]
 
     def _numbers(self) -> dict[str, Any]:
         settings = {name: getattr(self.settings, name) for name in ("seed", "views", "clip_norm")}
-        named = {"method": self.method, "data": self.data, **dataclasses.asdict(self.options), **settings}
+        data = os.path.normpath(self.data)  # "photos/" is "photos"
+        named = {"method": self.method, "data": data, **dataclasses.asdict(self.options), **settings}
         return named | dataclasses.asdict(self.hparams)
 
 
 def field_names(config_class: type) -> set[str]:
     return {f.name for f in dataclasses.fields(config_class)}
+
+
+def preset_values(kind: type[Method], data: str, preset: str | None) -> dict[str, Any]:
+    """The preset of that name, or the one of a data set that we know by its own name; a folder's name chooses none.
+
+    Raises:
+        UserError: If the method has no such preset; names the nearest.
+    """
+    if preset and preset not in kind.presets:
+        raise UserError(f"there is no preset {preset!r}.{did_you_mean(preset, kind.presets)}")
+    known = data.partition(":")[0] in DATASETS or data.endswith(".npz")
+    return dict(kind.presets.get(preset or (base_name(data) if known else ""), {}))

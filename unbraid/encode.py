@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 
-from unbraid.data.pictures import Look, decode_all
+from unbraid.data.pictures import Look, decode_all, deep_files, first_three
 from unbraid.errors import DataError
 from unbraid.tables import Codes, Dataset, DataSpec
 from unbraid.types import Method
@@ -58,8 +58,13 @@ def as_pixels(images: Any, spec: DataSpec) -> np.ndarray:
     if isinstance(images, Sequence) and images and all(isinstance(file, str | Path) for file in images):
         if height != width:
             raise DataError(f"files can be read for square encoders only; give arrays of {height}x{width}")
+        files = [Path(file) for file in images]
+        if deep := deep_files(files):
+            raise DataError(
+                f"{first_three(deep)}: more than eight bits, whose scale is the data set's; give uint8 arrays"
+            )
         look = Look(size=height, channels=1 if channels == 1 else 3)
-        return np.concatenate(list(decode_all([Path(file) for file in images], look)))
+        return np.concatenate(list(decode_all(files, look)))
     array = _as_array(images)
     if array.dtype == np.uint8:
         array = array[..., None] if array.ndim == 3 else array

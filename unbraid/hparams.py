@@ -64,7 +64,7 @@ def log_uniform(low: float, high: float) -> Range:
     return Range(low, high, log=True)
 
 
-def hp(default: Any, *, doc: str, search: Choice | Range | None = None, least: int = 0) -> Any:
+def hp(default: Any, *, doc: str, search: Choice | Range | None = None, least: int | float = 0) -> Any:
     """A field of a ``Config``. Without ``search`` the number is never explored; below ``least`` it is refused."""
     return dataclasses.field(default=default, metadata={"doc": doc, "search": search, "least": least})
 
@@ -94,8 +94,8 @@ def parse(config_type: type, values: Mapping[str, Any], *, owner: str) -> Any:
             raise UserError(f"{owner} has no hyper-parameter {name!r}.{did_you_mean(name, known)}")
         if not _fits(value, hints[name]):
             raise UserError(f"{owner}: {name} must be {_say(hints[name])}, not {value!r}")
-        if isinstance(value, int | float) and not value >= known[name]:
-            raise UserError(f"{owner}: {name} must be at least {known[name]}, not {value!r}")
+        if isinstance(value, int | float) and not known[name] <= value < math.inf:
+            raise UserError(f"{owner}: {name} must be at least {known[name]}, and finite, not {value!r}")
     floats = {name: float(value) for name, value in values.items() if hints[name] is float}
     return config_type(**{**values, **floats})
 

@@ -119,6 +119,13 @@ class Loader:
         most: int = self.cfg.domains_per_batch  # type: ignore[attr-defined]
         if self.cfg.batch_size % most:
             raise UserError(f"batch_size {self.cfg.batch_size} is not a multiple of domains_per_batch {most}")
+        if self.cfg.batch_size // most < 2:
+            raise UserError(
+                f"batch_size {self.cfg.batch_size} leaves one image to each of {most} domains; it needs two"
+            )
+        domains, sizes = np.unique(self.labels["domain"], return_counts=True)
+        if len(alone := domains[sizes == 1]):
+            raise UserError(f"domains with one training image: {len(alone)}, first number {alone[0]}; they need two")
         return min(most, len(np.unique(self.labels["domain"]))), self.cfg.batch_size // most
 
     def _batch_size(self) -> int:

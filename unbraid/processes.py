@@ -44,6 +44,15 @@ def gather(x: Float[Tensor, "b ..."]) -> Float[Tensor, "g ..."]:
     return total(everyone).flatten(0, 1)
 
 
+def any_process(flag: bool, device: torch.device) -> bool:
+    """Whether the flag is up in one of the processes."""
+    if num_processes() == 1:
+        return flag
+    flags = torch.tensor(int(flag), device=device)
+    dist.all_reduce(flags)
+    return bool(flags)
+
+
 def average_gradients(params: Iterable[nn.Parameter]) -> None:
     """Replace each gradient by its mean over the processes."""
     if num_processes() == 1:

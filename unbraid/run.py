@@ -1,6 +1,7 @@
 """One run, from a configuration to codes and scores. Each stage reads files and writes files."""
 
 import dataclasses
+import datetime
 import importlib.metadata
 import os
 import platform
@@ -17,6 +18,7 @@ import torch
 from jaxtyping import Float32
 
 from unbraid import augment, checkpoint, data
+from unbraid.atomic import recover_folder
 from unbraid.config import RunConfig
 from unbraid.encode import as_pixels, encode_dataset, encode_pixels
 from unbraid.errors import UserError
@@ -62,7 +64,7 @@ def train_config(config: RunConfig, run: RunDir) -> None:
         dataset = load_data(config)
     fit(config, dataset, run, accelerator)
     if accelerator.is_main_process:
-        evaluate(run, dataset=dataset)
+        evaluate(run, dataset=dataset, device=accelerator.device)
         seconds = checkpoint.load_state(run.checkpoint)["seconds"]
         write_json(run.env, read_json(run.env) | {"seconds": round(seconds, 1)})
         run.done.touch()
@@ -71,15 +73,23 @@ def train_config(config: RunConfig, run: RunDir) -> None:
 
 
 def _accelerator(config: RunConfig, run: RunDir) -> Any:
-    from accelerate import Accelerator
+    from accelerate import Accelerator, InitProcessGroupKwargs
 
     settings = config.settings
     tracker = None if settings.tracker == "none" else settings.tracker
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "`log_with=")  # said below
-            accelerator = Accelerator(cpu=settings.device == "cpu", log_with=tracker, project_dir=run.path)
+            accelerator = Accelerator(
+                cpu=settings.device == "cpu",
+                log_with=tracker,
+                project_dir=run.path,
+                # The others wait while the first process prepares the data and, at the end, scores the codes.
+                kwargs_handlers=[InitProcessGroupKwargs(timeout=datetime.timedelta(days=7))],
+            )
     except ValueError as error:
+        if tracker is None:
+            raise
         raise UserError(f"--tracker {tracker}: {error}") from None
     if tracker and not accelerator.log_with:
         raise UserError(f"--tracker {tracker} is not installed: pip install {tracker}")
@@ -102,7 +112,7 @@ def check_free(run: RunDir, config: RunConfig) -> None:
                 "choose another --out, or delete it"
             )
         return
-    if run.path.exists() and any(run.path.iterdir()):
+    if run.path.exists() and any(file.suffix != ".tmp" and file != run.spec for file in run.path.iterdir()):
         raise UserError(f"{run.path} is not empty and holds no run; choose another --out")
 
 
@@ -187,7 +197,10 @@ def _precision(config: RunConfig, method: Method, loader: Loader, run: RunDir, a
     begun = run.env.is_file()
     accelerator.wait_for_everyone()  # before one of them writes it
     if begun:
-        return read_json(run.env, lambda env: str(env["precision"]["chosen"]))
+        kept: str = read_json(run.env, lambda env: str(env["precision"]["chosen"]))
+        if config.settings.precision not in ("auto", kept):
+            raise UserError(f"{run.path} began in {kept} and goes on in it; choose another --out")
+        return kept
     from unbraid.trainer import fastest_precision
 
     start = time.monotonic()
@@ -219,22 +232,31 @@ def evaluate(
     metrics: Sequence[str] = FIRST_SCORES,
     *,
     dataset: Dataset | None = None,
+    device: torch.device | str = "cpu",
 ) -> list[Score]:
-    """Encode the data with a trained run and score the codes: ``codes.npz``, ``samples.npz``, ``scores.jsonl``."""
-    encoder = load(run.path)
+    """Encode the data with a trained run and score the codes: ``codes.npz``, ``samples.npz``, ``scores.jsonl``.
+
+    Scores that are computed anew replace the old ones; others stay.
+    """
+    encoder = load(run.path, device)
     dataset = dataset or load_data(encoder.config)
     codes = encode_dataset(encoder.method, dataset)
     codes.save(run.codes)
     save_samples(run.samples, encoder.method, dataset, codes, encoder.config.settings.seed)
     scores = score(codes, metrics, seed=encoder.config.settings.seed)
-    keep_lines(run.scores, [dataclasses.asdict(record) for record in _records(run, encoder.config, scores)])
+    records = _records(run, encoder.config, scores)
+    new = {(record.metric, record.column, record.variant) for record in records}
+    old = [record for record in run.records() if (record.metric, record.column, record.variant) not in new]
+    keep_lines(run.scores, [dataclasses.asdict(record) for record in old + records])
     return scores
 
 
 def _records(run: RunDir, config: RunConfig, scores: Sequence[Score]) -> list[Record]:
+    state = checkpoint.load_state(run.checkpoint)
+    epoch = round(config.hparams.epochs * state["step"] / max(state["num_steps"], 1))
     place = {"run": run.name, "method": config.method, "data": config.data, "seed": config.settings.seed}
     version = importlib.metadata.version("unbraid")
-    return [Record.of(one, **place, epoch=config.hparams.epochs, version=version) for one in scores]
+    return [Record.of(one, **place, epoch=epoch, version=version) for one in scores]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -257,16 +279,17 @@ class Encoder:
         return encode_pixels(self.method, as_pixels(images, self.spec))
 
 
-def load(path: os.PathLike[str] | str) -> Encoder:
+def load(path: os.PathLike[str] | str, device: torch.device | str = "cpu") -> Encoder:
     """The encoder of a run directory. Raises: UserError if there is none, or it is damaged."""
     run = RunDir(path)
     config = open_config(run)
+    recover_folder(run.checkpoint)
     if not run.checkpoint.is_dir():
         raise UserError(f"{run.path} has no checkpoint yet; train it first")
     spec = read_json(run.spec, DataSpec.from_dict)
     method = build(dataclasses.replace(config, hparams=_offline(config.hparams)), spec)
     method.load_state_dict(checkpoint.load_weights(run.checkpoint))
-    return Encoder(method.to(memory_format=torch.channels_last).eval(), config, spec)
+    return Encoder(method.to(device).to(memory_format=torch.channels_last).eval(), config, spec)
 
 
 def _offline(hparams: Any) -> Any:
@@ -298,12 +321,13 @@ def environment() -> dict[str, Any]:
 
 def _commit() -> str | None:
     """The commit of the package, when it runs from a checkout."""
-    folder = Path(__file__).parent
+    folder = Path(__file__).parents[1]
+    command = ["git", "rev-parse", "--show-toplevel", "HEAD"]
     try:
-        found = subprocess.run(["git", "rev-parse", "HEAD"], cwd=folder, capture_output=True, text=True, check=True)
+        found = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout.split("\n")
     except (OSError, subprocess.CalledProcessError):
         return None
-    return found.stdout.strip()
+    return found[1] if Path(found[0]) == folder else None  # else it is the repository of a user, around a venv
 
 
 def _flat(config: RunConfig) -> dict[str, Any]:

@@ -15,10 +15,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import Tensor, nn
 
 from unbraid import checkpoint
+from unbraid.atomic import recover_folder
 from unbraid.errors import Stopped, UserError
 from unbraid.loader import Loader
 from unbraid.nets.precision import time_precisions
-from unbraid.processes import average_gradients
+from unbraid.processes import any_process, average_gradients, num_processes
 from unbraid.records import RunDir, append_line, keep_lines, read_lines
 from unbraid.seeds import integer
 from unbraid.types import Batch, Method
@@ -52,6 +53,7 @@ class Trainer:
         self.num_steps = method.cfg.epochs * loader.num_batches
         self.done = 0  # steps
         self.sums: dict[str, Tensor] = {}  # of each logged term since the last line of the log
+        self.summed = 0  # steps in these sums
         self.weight = 1.0
         self.started = self.saved = time.monotonic()
 
@@ -67,12 +69,16 @@ class Trainer:
                 self.weight = batch.weight
                 self.method.update(batch, self.step)
                 self.done += 1
+                self.summed += 1
                 advance()
-                if self.done % self.log_every == 0:
+                if at_line := self.done % self.log_every == 0:
                     self._write_log()
-                if stop or time.monotonic() - self.saved > self.checkpoint_seconds:
+                if num_processes() > 1 and not at_line:
+                    continue  # several processes stop and save together, where their sums are empty
+                stopped = any_process(bool(stop), self.accelerator.device)
+                if stopped or time.monotonic() - self.saved > self.checkpoint_seconds:
                     self._save()
-                if stop:
+                if stopped:
                     raise Stopped(f"stopped at step {self.done} of {self.num_steps}; the same command goes on")
         self._write_log()
         self._save()
@@ -105,10 +111,9 @@ class Trainer:
         """The means since the last line; the one place where the host waits for the device."""
         if not self.sums:
             return
-        count = (self.done - 1) % self.log_every + 1
         names, values = list(self.sums), torch.stack(list(self.sums.values()))
-        values = self.accelerator.reduce(values, "mean") / count
-        self.sums = {}
+        values = self.accelerator.reduce(values, "mean") / self.summed
+        self.sums, self.summed = {}, 0
         means = dict(zip(names, values.tolist(), strict=True))
         self._check_finite(means)
         if self.accelerator.is_main_process:
@@ -120,8 +125,8 @@ class Trainer:
         for name, value in values.items():
             if not math.isfinite(value):
                 raise UserError(
-                    f"{name} became {value} before step {self.done}; the last checkpoint is whole. "
-                    "Use a smaller step size, --clip_norm 1 or --precision fp32"
+                    f"{name} became {value} before step {self.done}. "
+                    "Begin again with another --out and a smaller step size, --clip_norm 1 or --precision fp32"
                 )
 
     def _save(self) -> None:
@@ -133,11 +138,20 @@ class Trainer:
                 self.run.checkpoint,
                 weights=self.method.state_dict(),
                 optimizers={name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
-                state={"step": self.done, "num_steps": self.num_steps, "seconds": seconds, "sums": sums},
+                state={
+                    "step": self.done,
+                    "num_steps": self.num_steps,
+                    "seconds": seconds,
+                    "sums": sums,
+                    "summed": self.summed,
+                },
             )
         self.saved = time.monotonic()
 
     def _resume(self) -> None:
+        if self.accelerator.is_main_process:
+            recover_folder(self.run.checkpoint)
+        self.accelerator.wait_for_everyone()
         if not self.run.checkpoint.is_dir():
             if self.accelerator.is_main_process:
                 keep_lines(self.run.log, [])
@@ -148,7 +162,7 @@ class Trainer:
             # Moments from the checkpoint, every hyper-parameter from the configuration.
             groups = self.optimizers[name].state_dict()["param_groups"]
             self.optimizers[name].load_state_dict({"state": saved["state"], "param_groups": groups})
-        self.done = state["step"]
+        self.done, self.summed = state["step"], state["summed"]
         self.started -= state["seconds"]
         device = self.accelerator.device
         self.sums = {name: torch.tensor(value, device=device) for name, value in state["sums"].items()}
@@ -187,14 +201,13 @@ def _parameters(optimizer: torch.optim.Optimizer) -> list[nn.Parameter]:
 
 @contextmanager
 def _signals() -> Iterator[list[int]]:
-    """A list that is no longer empty after the first Ctrl-C or termination; a second one interrupts at once."""
+    """A list that is no longer empty after the first Ctrl-C or termination; the same again interrupts at once."""
     received: list[int] = []
     previous: dict[int, Any] = {}
 
     def receive(number: int, frame: object) -> None:
         received.append(number)
-        for each, handler in previous.items():
-            signal.signal(each, handler)
+        signal.signal(number, previous[number])
 
     try:
         for number in (int(signal.SIGINT), int(signal.SIGTERM)):

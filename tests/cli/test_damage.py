@@ -118,7 +118,7 @@ TABLES = {
     "domain": (CODES, DOMAIN, ["--domain", "scaner"], "the labels have no column 'scaner'. Did you mean 'scanner'?"),
     "factor": (CODES, DOMAIN, ["--factors", "scan"], "the labels have no column 'scan'. Did you mean 'scanner'?"),
     "constant domain": (CODES, DOMAIN * 0, [], "domain 'scanner' has one value only"),
-    "probe": (CODES, DOMAIN, ["--probes", "linaer"], "unknown probe 'linaer'. Did you mean 'linear'?"),
+    "probe": (CODES, DOMAIN, ["--probes", "lineear"], "unknown probe 'lineear'. Did you mean 'linear'?"),
     "out": (CODES, DOMAIN, ["--out", "card.xls"], "a card is saved as .json or .csv, not as 'card.xls'"),
 }
 

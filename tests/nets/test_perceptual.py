@@ -67,7 +67,7 @@ def test_it_has_no_place_in_a_checkpoint():
     assert perceptual_distance("random").state_dict() == {}
     other.load_state_dict(model.state_dict())
     assert torch.equal(other.layer.weight, model.layer.weight)
-    with pytest.raises(RuntimeError, match="layer.bias"):
+    with pytest.raises(RuntimeError, match=r"layer\.bias"):
         other.load_state_dict({"layer.weight": model.layer.weight})
 
 

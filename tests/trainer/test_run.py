@@ -140,7 +140,17 @@ def test_two_processes_equal_one(tmp_path):
         for kind in ("dcodr-norec", "simclr"):
             out[kind, name] = RunDir(tmp_path / f"{kind}-{name}")
             options = ["--data", DATA, "--preset", "tiny", "--precision", "fp32", "--epochs", "1", "--device", "cpu"]
-            words = [sys.executable, *launch, "-m", "unbraid", "train", kind, *options, "--out", os.fspath(out[kind, name])]
+            words = [
+                sys.executable,
+                *launch,
+                "-m",
+                "unbraid",
+                "train",
+                kind,
+                *options,
+                "--out",
+                os.fspath(out[kind, name]),
+            ]
             port = {"MASTER_PORT": "0", "OMP_NUM_THREADS": "1"}
             done = subprocess.run(words, capture_output=True, check=False, env=os.environ | port)
             assert done.returncode == 0, done.stderr.decode()

@@ -66,6 +66,15 @@ def survey(files: Sequence[Path], size: int, color: Literal["auto", "rgb", "grey
     return Look(size, channels, min(*low, 0.0), white)
 
 
+def deep_files(files: Sequence[Path]) -> list[Path]:
+    """Those of more than eight bits per channel, whose scale is a matter of the whole data set.
+
+    Raises:
+        DataError: If a file is not an image; names the first three.
+    """
+    return [file for file, mode in zip(files, _each(_mode, files, "looking at")) if _is_deep(mode)]
+
+
 def decode_all(files: Sequence[Path], look: Look) -> Iterator[UInt8[np.ndarray, "m h w c"]]:
     """The images in pieces.
 

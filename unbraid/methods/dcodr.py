@@ -39,7 +39,7 @@ class Config:
     weights: str = hp("none", doc='initial weights: "none", "imagenet", or a file (MoCo v2 as published, torchvision)')
     head: bool = hp(False, doc="three-layer head on top of the encoder")
     z_dim: int = hp(128, least=1, doc="width of the code")
-    temperature: float = hp(0.2, search=log_uniform(0.05, 1.0), doc="InfoNCE temperature")
+    temperature: float = hp(0.2, least=1e-3, search=log_uniform(0.05, 1.0), doc="InfoNCE temperature")
     encoder_lr: float = hp(1e-4, search=log_uniform(1e-5, 1e-3), doc="Adam step for the encoder")
     lr_decay: float = hp(0.33, doc="factor on every step size after each 30 of 200 epochs, or the same share of fewer")
 
@@ -47,7 +47,7 @@ class Config:
 @dataclass(frozen=True, kw_only=True)
 class ReconstructionConfig(Config):
     domain_dim: int = hp(256, least=1, doc="width of the domain embedding that the decoder sees")
-    decoder_width: int = hp(256, least=1, doc="maps in the decoder's convolutions")
+    decoder_width: int = hp(256, least=4, doc="maps in the decoder's convolutions")
     perceptual: str = hp("auto", doc='VGG-16 weights of the distance: "auto", "imagenet", a file, or "random"')
     rec_weight: float = hp(0.3, search=log_uniform(0.03, 3.0), doc="weight of the reconstruction term")
     decoder_lr: float = hp(3e-4, doc="Adam step for the decoder")

@@ -35,7 +35,7 @@ class Config:
     weights: str = hp("none", doc='initial weights: "none", "imagenet", or a file (MoCo v2, torchvision)')
     z_dim: int = hp(128, least=1, doc="width of the code")
     projection_dim: int = hp(128, least=1, doc="width of the projection that the loss sees")
-    temperature: float = hp(0.5, search=log_uniform(0.05, 1.0), doc="NT-Xent temperature")
+    temperature: float = hp(0.5, least=1e-3, search=log_uniform(0.05, 1.0), doc="NT-Xent temperature")
     lr: float = hp(1e-3, search=log_uniform(1e-4, 3e-3), doc="Adam step")
     weight_decay: float = hp(1e-6, doc="L2 penalty")
 

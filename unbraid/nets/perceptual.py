@@ -95,7 +95,7 @@ def _mean_absolute(a: Float[Tensor, "b c h w"], b: Float[Tensor, "b c h w"]) -> 
 
 
 def _vgg16(state: dict[str, Tensor], source: str) -> nn.Sequential:
-    features: nn.Sequential = tv.vgg16(weights=None).features
+    features: nn.Sequential = tv.vgg.make_layers(tv.vgg.cfgs["D"])  # tv.vgg16 without its 120 M classifier weights
     state = {
         name.removeprefix("features."): value for name, value in state.items() if not name.startswith("classifier.")
     }

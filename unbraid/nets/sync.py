@@ -19,10 +19,9 @@ class SyncBatchNorm(nn.BatchNorm2d):
             return super().forward(x)
         channels, wide = x.size(1), x.float()
         rows = wide.new_tensor([x.numel() / channels])
-        moments = torch.cat([wide.sum((0, 2, 3)), wide.square().sum((0, 2, 3)), rows])
-        sums, square, num = total(moments).split([channels, channels, 1])
+        sums, num = total(torch.cat([wide.sum((0, 2, 3)), rows])).split([channels, 1])
         mean = sums / num
-        var = square / num - mean.square()
+        var = total((wide - mean[:, None, None]).square().sum((0, 2, 3))) / num
         with torch.no_grad():
             self.num_batches_tracked.add_(1)  # type: ignore[union-attr]
             self.running_mean.lerp_(mean, self.momentum)  # type: ignore[union-attr, arg-type]

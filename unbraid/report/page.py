@@ -186,6 +186,11 @@ def _sections(runs: Sequence[Run]) -> list[Section]:
     return sections
 
 
+def labelled_records(folders: Sequence[RunDir]) -> list[Record]:
+    """Every score of these runs, under the name that tells the runs of one method apart."""
+    return [record for run in _runs(folders) for record in _records(run)]
+
+
 def _records(run: Run) -> list[Record]:
     try:
         records = run.folder.records()
