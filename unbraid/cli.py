@@ -264,7 +264,7 @@ def _audit(args: "Namespace") -> None:
             probes=args.probes or list(cards.PROBES),
             seed=args.seed or 0,
         )
-    Console().print(card.render())
+    Console(width=None if sys.stdout.isatty() else 140).print(card.render())
     for sentence in card.summary():
         _say(sentence)
     if args.out:

@@ -66,6 +66,8 @@ def as_pixels(images: Any, spec: DataSpec) -> np.ndarray:
         look = Look(size=height, channels=1 if channels == 1 else 3)
         return np.concatenate(list(decode_all(files, look)))
     array = _as_array(images)
+    if not len(array):
+        raise DataError("there are no images to encode")
     if array.dtype == np.uint8:
         array = array[..., None] if array.ndim == 3 else array
     elif array.dtype.kind == "f" and array.ndim == 4 and ((array >= 0) & (array <= 1)).all():

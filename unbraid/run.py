@@ -23,7 +23,7 @@ from unbraid.config import RunConfig
 from unbraid.encode import as_pixels, encode_dataset, encode_pixels
 from unbraid.errors import UserError
 from unbraid.loader import Loader
-from unbraid.metrics import score
+from unbraid.metrics import check_names, score
 from unbraid.nets import PerceptualDistance, sync_batch_norm
 from unbraid.nets.precision import MEMORY_FORMATS, apply_precision
 from unbraid.records import Record, RunDir, Score, keep_lines, read_json, write_json
@@ -238,6 +238,7 @@ def evaluate(
 
     Scores that are computed anew replace the old ones; others stay.
     """
+    check_names(metrics)
     encoder = load(run.path, device)
     dataset = dataset or load_data(encoder.config)
     codes = encode_dataset(encoder.method, dataset)

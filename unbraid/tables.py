@@ -145,7 +145,7 @@ class Codes:
                 )
         except FileNotFoundError:
             raise DataError(f"no codes at {path}") from None
-        except (KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        except (KeyError, ValueError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
             raise DataError(f"{path} is damaged or not unbraid's ({error}); delete it and evaluate again") from None
 
 

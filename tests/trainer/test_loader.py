@@ -7,8 +7,9 @@ import pytest
 import torch
 from fake_training import tiny_dataset, tiny_loader
 
+from unbraid import augment
 from unbraid.errors import UserError
-from unbraid.loader import domain_balanced, shuffled
+from unbraid.loader import Loader, domain_balanced, shuffled
 from unbraid.methods import method
 
 
@@ -118,3 +119,21 @@ def test_bad_batches_are_named():
     odd = kind(kind.config_class(backbone="tiny", batch_size=10, domains_per_batch=4), tiny_dataset().spec)
     with pytest.raises(UserError, match="not a multiple of domains_per_batch"):
         tiny_loader(odd)
+
+
+def test_one_image_of_a_domain_has_no_negative():
+    kind = method("dcodr-norec")
+    single = kind(kind.config_class(backbone="tiny", batch_size=4, domains_per_batch=4), tiny_dataset().spec)
+    with pytest.raises(UserError, match="leaves one image to each of 4 domains"):
+        tiny_loader(single)
+    data = tiny_dataset()
+    alone = np.flatnonzero((data.columns["camera"] != 3) | (np.arange(96) == 3))
+    with pytest.raises(UserError, match="domains with one training image: 1, first number 3"):
+        Loader(
+            data.take(alone),
+            single.needs,
+            kind.config_class(batch_size=8),
+            augment.views("dcodr"),
+            seed=0,
+            device=torch.device("cpu"),
+        )

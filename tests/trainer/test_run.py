@@ -214,3 +214,35 @@ def test_config_comes_back_as_it_was(whole):
 
     values = read_json(whole.config)
     assert json.loads(json.dumps(RunConfig.from_dict(values).to_dict())) == values
+
+
+def test_a_run_goes_on_in_the_precision_it_began_with(whole):
+    (whole.path / "DONE").unlink()
+    with pytest.raises(UserError, match="began in fp32 and goes on in it"):
+        unbraid.train("dcodr", DATA, out=whole.path, **TINY | {"precision": "bf16"})
+    unbraid.train("dcodr", DATA, out=whole.path, **TINY)
+
+
+def test_scores_computed_anew_leave_the_others(tmp_path):
+    from unbraid.run import evaluate
+
+    run = unbraid.train("untrained", DATA, out=tmp_path / "run", **TINY)
+    before = {(record.metric, record.column, record.variant) for record in run.records()}
+    evaluate(run, ["retrieval"])
+    assert {(record.metric, record.column, record.variant) for record in run.records()} == before
+
+
+def test_a_death_between_two_renames_loses_no_checkpoint(tmp_path):
+    run = unbraid.train("untrained", DATA, out=tmp_path / "run", **TINY)
+    run.checkpoint.rename(run.path / ".checkpoint.old")
+    assert unbraid.load(run).spec.name == "digits"
+    assert run.checkpoint.is_dir()
+
+
+def test_the_name_of_a_folder_chooses_no_preset():
+    from unbraid.config import preset_values
+    from unbraid.methods import method
+
+    kind = method("dcodr")
+    assert preset_values(kind, "photos/tiny", None) == preset_values(kind, "./digits", None) == {}
+    assert preset_values(kind, "digits:bias=0.5", None) == kind.presets["digits"]

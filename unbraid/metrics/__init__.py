@@ -97,13 +97,19 @@ def score(
         UserError: On an unknown name; names the nearest.
         DataError: If a code is not finite.
     """
-    known = __getattr__("METRICS")
     names = list(names)
-    for name in (*names, *(options or {})):
+    check_names([*names, *(options or {})])
+    check_finite(codes.z)
+    known = __getattr__("METRICS")
+    return [one for name in names for one in _evaluate(known[name], codes, seed, (options or {}).get(name, {}))]
+
+
+def check_names(names: Iterable[str]) -> None:
+    """Raises: UserError on an unknown metric; names the nearest."""
+    known = __getattr__("METRICS")
+    for name in names:
         if name not in known:
             raise UserError(f"unknown metric {name!r}.{did_you_mean(name, known)}")
-    check_finite(codes.z)
-    return [one for name in names for one in _evaluate(known[name], codes, seed, (options or {}).get(name, {}))]
 
 
 def check_finite(z: np.ndarray) -> None:
