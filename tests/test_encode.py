@@ -73,7 +73,7 @@ WRONG = {
     "below zero": (FLOATS - 0.5, "images must be uint8"),
     "NaN": (FLOATS * np.nan, "images must be uint8"),
     "whole numbers": (PIXELS.astype(int), "images must be uint8"),
-    "nothing": ([], "images must be uint8"),
+    "nothing": ([], "there are no images"),
     "words and numbers": (["a.png", 3], "images must be uint8"),
     "a number": (3, "images must be uint8"),
     "two sizes": ([PIXELS[0], PIXELS[0, :4]], "images must be of one size"),

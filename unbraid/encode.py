@@ -66,7 +66,7 @@ def as_pixels(images: Any, spec: DataSpec) -> np.ndarray:
         look = Look(size=height, channels=1 if channels == 1 else 3)
         return np.concatenate(list(decode_all(files, look)))
     array = _as_array(images)
-    if not len(array):
+    if array.ndim and not len(array):
         raise DataError("there are no images to encode")
     if array.dtype == np.uint8:
         array = array[..., None] if array.ndim == 3 else array
