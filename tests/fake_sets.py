@@ -1,4 +1,4 @@
-"""A small data set with a column of each kind, and what it means for two to be the same."""
+"""A small data set with a column of each kind, and what it means for one to be sound and for two to be the same."""
 
 import numpy as np
 
@@ -34,3 +34,22 @@ def assert_same(one: Dataset, other: Dataset) -> None:
     for name, column in one.columns.items():
         assert column.dtype == other.columns[name].dtype
         np.testing.assert_array_equal(column, other.columns[name])
+
+
+def assert_sound(data: Dataset) -> None:
+    """What every data set must keep; in a tiny archive not every value of a column needs to occur."""
+    spec = data.spec
+    channels, height, width = spec.image_shape
+    assert data.images.shape == (len(data), height, width, channels)
+    assert spec.num_train == len(data.rows("train")) > 0
+    assert len(data.rows("test"))
+    assert set(spec.sizes) | set(spec.targets) == set(data.columns)
+    for column, size in spec.sizes.items():
+        assert data.columns[column].dtype == np.int64
+        assert 0 <= data.columns[column].min() <= data.columns[column].max() < size
+        assert len(spec.values[column]) == len(set(spec.values[column])) == size
+    for column in spec.targets:
+        assert data.columns[column].dtype == np.float32
+        assert np.isfinite(data.columns[column]).all()
+    assert spec.circular <= set(spec.factors) <= set(spec.sizes)
+    assert {spec.domain, spec.label, spec.bias} - {None} <= set(spec.sizes)

@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import json
+import re
 import subprocess
 import sys
 
@@ -13,11 +14,13 @@ from fakes import leaky_codes, perfect_codes
 from rich.console import Console
 from safetensors.numpy import save_file
 
-from unbraid.card import Card, audit
+from unbraid.card import Card, audit, score
 from unbraid.errors import DataError, UserError
+from unbraid.readers import read_codes
 from unbraid.records import Score
 from unbraid.tables import Codes
 
+QUICK = ("leakage", "informativeness", "retrieval")  # no network is trained for these
 Z = perfect_codes().z
 LABELS = {
     "scanner": np.array(["north", "east", "west", "south"])[perfect_codes().columns["domain"]],
@@ -28,7 +31,7 @@ LABELS = {
 
 
 def quick(codes=Z, labels=LABELS, **options) -> Card:
-    return audit(codes, labels, **{"probes": ("linear",), **options})
+    return audit(codes, labels, **{"metrics": QUICK, **options})
 
 
 def value(card: Card, metric: str, column: str) -> float:
@@ -51,7 +54,7 @@ def test_linear_audit_never_imports_torch(tmp_path):
     code = (
         "import sys; from unbraid.card import audit\n"
         f"card = audit({str(tmp_path / 'codes.npy')!r}, {str(tmp_path / 'labels.npz')!r}, domain='scanner', "
-        "probes=('linear',))\n"
+        "metrics=('leakage', 'informativeness', 'retrieval'))\n"
         "card.render(); card.summary(); card.table; assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -81,7 +84,7 @@ def test_own_split_is_used():
 
 
 def test_six_layer_probe():
-    scores = audit(leaky_codes(), probes=["six-layer"], factors=["shape"]).scores
+    scores = audit(leaky_codes(), metrics=["six-layer-probe"], factors=["shape"]).scores
     assert [(one.metric, one.variant) for one in scores[:2]] == [
         ("informativeness", "six-layer"),
         ("leakage", "six-layer"),
@@ -98,13 +101,15 @@ def test_codes_keep_their_roles_unless_told_otherwise():
 def test_without_a_domain_everything_is_content():
     card = quick()
     assert {one.column for one in card.scores if one.metric == "informativeness"} == set(LABELS)
-    assert not any(one.metric == "leakage" for one in card.scores)
+    (leak,) = (one for one in card.scores if one.metric == "leakage")
+    assert leak.value is None
+    assert leak.note == "the data name no domain"
     assert {one.variant for one in card.scores if one.metric == "retrieval"} == {"top-1, all"}
 
 
 def test_circular_factors_and_margins_reach_retrieval():
     pose = {"pose": perfect_codes().columns["pose"]}
-    one = quick(labels=pose, circular=["pose"], margins={"pose": 1}).scores[-1]
+    one = quick(labels=pose, circular=["pose"], options={"retrieval": {"margins": {"pose": 1}}}, metrics=["retrieval"]).scores[-1]
     assert one.chance == pytest.approx(3 / 5, abs=0.01)
 
 
@@ -153,16 +158,36 @@ def test_label_files(suffix, tmp_path, card):
 
 
 def test_card_as_table_and_files(card, tmp_path):
-    headings = ["name", "column", "variant", "value", "low", "high", "chance", "direction", "note"]
-    assert list(card.table.columns) == headings
+    assert {"name", "column", "variant", "value", "low", "high", "chance", "source"} < set(card.table.columns)
     card.save(tmp_path / "card.csv")
     assert list(pd.read_csv(tmp_path / "card.csv")["value"]) == pytest.approx(list(card.table["value"]))
     card.save(tmp_path / "card.json")
     content = json.loads((tmp_path / "card.json").read_text())
     assert tuple(Score(**one) for one in content["scores"]) == card.scores
     assert content["summary"] == card.summary()
-    with pytest.raises(UserError, match=r"\.json or \.csv, not as 'card.xls'"):
+    with pytest.raises(UserError, match=r"saved as \.html, .* not as 'card.xls'"):
         card.save(tmp_path / "card.xls")
+
+
+def test_card_for_papers(card, tmp_path):
+    for name in ("card.md", "card.tex"):
+        card.save(tmp_path / name)
+    lines = (tmp_path / "card.md").read_text().splitlines()
+    assert len(lines) == len(card.scores) + 2
+    assert len({line.count("|") for line in lines}) == 1
+    table = (tmp_path / "card.tex").read_text()
+    assert r"\toprule" in table
+    assert r"95 \% interval" in table
+    assert table.count(r"\\") == len(card.scores) + 1
+
+
+def test_card_as_a_page(card, tmp_path):
+    card.save(tmp_path / "card.html")
+    page = (tmp_path / "card.html").read_text()
+    assert all(sentence.replace("'", "&#39;") in page for sentence in card.summary())
+    assert page.count('<th scope="row">') == len(card.scores)
+    assert not re.search(r"(src|href)=.(?!#)", page)  # nothing is loaded
+    assert "<table" in card._repr_html_()
 
 
 def test_card_for_the_terminal(card):
@@ -170,13 +195,46 @@ def test_card_for_the_terminal(card):
     console.print(card.render())
     text = console.export_text()
     assert "domain 'scanner'" in text
-    assert "all at once" in text
+    assert "all 2" in text
 
 
 def test_a_factor_of_one_value_is_noted_not_an_error():
     card = quick(labels={**LABELS, "empty": np.zeros(960, dtype=int), "row": np.arange(960)}, domain="scanner")
     notes = {one.column: one.note for one in card.scores if one.value is None}
     assert notes == {"empty": "one value only in the train split", "row": "960 values, but only 672 train rows"}
+
+
+def test_missing_values_leave_their_rows_out_of_one_column():
+    shape = pd.Series(LABELS["shape"]).where(np.arange(960) % 10 > 0)  # integers with holes
+    age = np.where(np.arange(960) % 4, LABELS["age"], np.nan)
+    scanner = pd.Series(LABELS["scanner"]).where(np.arange(960) != 7)
+    card = quick(labels={"scanner": scanner, "shape": shape, "age": age}, domain="scanner")
+    assert card.missing == {"scanner": 1, "shape": 96, "age": 240}
+    assert card.spec.values["shape"] == ("0", "1", "2")
+    assert any("'age' has 240 missing values" in sentence for sentence in card.summary())
+    assert value(card, "informativeness", "shape") > 0.9
+
+
+def test_the_row_numbers_that_pandas_writes_are_no_column(tmp_path, card):
+    pd.DataFrame(LABELS).to_csv(tmp_path / "labels.csv")
+    pd.DataFrame(Z).to_csv(tmp_path / "codes.csv")
+    assert quick(tmp_path / "codes.csv", tmp_path / "labels.csv", domain="scanner").spec.sizes == card.spec.sizes
+
+
+def test_single_scores():
+    (one, *_) = score(Z, LABELS, "leakage", domain="scanner")
+    assert (one.metric, one.column) == ("leakage", "scanner")
+    assert score(perfect_codes(), None, ["leakage"]) == score(perfect_codes(), None, "leakage")
+
+
+def test_logits_beside_codes(tmp_path):
+    np.savez(tmp_path / "codes.npz", codes=Z, logits=np.eye(3)[LABELS["shape"]])
+    assert read_codes(tmp_path / "codes.npz", LABELS, label="shape").logits.shape == (960, 3)
+    with pytest.raises(UserError, match="3 columns, but label 'flag' has 2 values"):
+        read_codes(tmp_path / "codes.npz", LABELS, label="flag")
+    np.savez(tmp_path / "codes.npz", codes=Z, logits=np.zeros((5, 3)))
+    with pytest.raises(UserError, match="960 codes, but 5 rows of logits"):
+        read_codes(tmp_path / "codes.npz", LABELS)
 
 
 def _with(**columns) -> dict:
@@ -206,12 +264,13 @@ MISTAKES = {
     "circular": (Z, LABELS, {"circular": ["Flag"]}, "no column 'Flag'. Did you mean 'flag'"),
     "circular target": (Z, LABELS, {"circular": ["age"]}, "'age' holds real numbers and cannot be a circular factor"),
     "real domain": (Z, LABELS, {"domain": "age"}, "domain 'age' holds real numbers"),
-    "probe": (Z, LABELS, {"probes": ["linaer"]}, "unknown probe 'linaer'. Did you mean 'linear'"),
+    "metric": (Z, LABELS, {"metrics": ["leekage"]}, "unknown metric 'leekage'. Did you mean 'leakage'"),
+    "real label": (Z, LABELS, {"label": "age"}, "label 'age' holds real numbers"),
     "one value": (Z, _with(site=np.zeros(960, dtype=int)), {"domain": "site"}, "domain 'site' has one value only"),
     "one row": (Z, _with(site=ONE_ROW), {"domain": "site"}, "domain 'site' has one row only of 'lonely'"),
     "many values": (Z, _with(site=np.arange(960)), {"domain": "site"}, "960 values, too many for 960 rows"),
     "few rows": (Z[:3], {"a": [0, 1, 0]}, {}, "3 rows are too few"),
-    "missing": (Z, _with(site=[None] + ["x"] * 959), {}, "'site' has 1 missing values, first in row 0"),
+    "empty": (Z, _with(site=[None] * 960), {}, "column 'site' holds no value at all"),
     "infinite target": (Z, _with(site=_bad(9, np.inf)[:, 1]), {}, "'site' holds infinity, first in row 9"),
     "wide label": (Z, _with(site=Z), {}, "'site' must hold one value per row"),
     "split": (Z, _with(split=["train"] * 900 + ["tests"] * 60), {}, "column 'split' holds 'tests'"),

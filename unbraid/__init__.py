@@ -4,8 +4,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from unbraid.card import audit
-    from unbraid.metrics import score
+    from unbraid.card import audit, score
     from unbraid.run import load, train
 
 __version__ = "0.1.0"
@@ -14,7 +13,7 @@ __all__ = ["audit", "load", "score", "train"]
 _HOMES = {
     "audit": "unbraid.card",
     "load": "unbraid.run",
-    "score": "unbraid.metrics",
+    "score": "unbraid.card",
     "train": "unbraid.run",
 }
 

@@ -26,6 +26,7 @@ class Settings:
     device: Literal["auto", "cpu"] = hp("auto", doc="auto: the accelerator if there is one")
     precision: Precision = hp("auto", doc="auto times the other three on this network and takes the fastest")
     clip_norm: float = hp(0.0, doc="longest gradient allowed, in each optimiser; 0: no limit")
+    metrics: list[str] | None = hp(None, doc="names of 'unbraid list metrics', or all; default: probes and retrieval")
     tracker: str = hp("none", doc="also log to tensorboard, wandb, mlflow or another tracker of accelerate")
     log_every: int = hp(20, least=1, doc="steps between two lines of train.jsonl")
     checkpoint_seconds: float = hp(60.0, doc="seconds between two checkpoints")

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,8 @@ class Score:
     """
 
     metric: str  # "leakage", "informativeness", "retrieval", ...
-    column: str = ""  # the label column it is about; "" for the whole code
+    column: str = ""  # the label column it is about; "" for a score of several columns, or of none
+    over: Sequence[str] = ()  # the label columns of a score of several
     variant: str = ""  # which estimator or protocol: "linear", "six-layer", ...
     value: float | None
     low: float | None = None  # ends of the 95 % interval
@@ -31,6 +32,9 @@ class Score:
     num: int = 0  # rows it was computed on
     source: str = ""
     note: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "over", tuple(self.over))  # a list when read from a file
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,7 +23,7 @@ from unbraid.config import RunConfig
 from unbraid.encode import as_pixels, encode_dataset, encode_pixels
 from unbraid.errors import UserError
 from unbraid.loader import Loader
-from unbraid.metrics import check_names, score
+from unbraid.metrics import check_names, everyday, score
 from unbraid.nets import PerceptualDistance, sync_batch_norm
 from unbraid.nets.precision import MEMORY_FORMATS, apply_precision
 from unbraid.records import Record, RunDir, Score, keep_lines, read_json, write_json
@@ -64,7 +64,7 @@ def train_config(config: RunConfig, run: RunDir) -> None:
         dataset = load_data(config)
     fit(config, dataset, run, accelerator)
     if accelerator.is_main_process:
-        evaluate(run, dataset=dataset, device=accelerator.device)
+        evaluate(run, config.settings.metrics, dataset=dataset, device=accelerator.device)
         seconds = checkpoint.load_state(run.checkpoint)["seconds"]
         write_json(run.env, read_json(run.env) | {"seconds": round(seconds, 1)})
         run.done.touch()
@@ -229,7 +229,7 @@ def _precision(config: RunConfig, method: Method, loader: Loader, run: RunDir, a
 
 def evaluate(
     run: RunDir,
-    metrics: Sequence[str] = FIRST_SCORES,
+    metrics: Sequence[str] | None = None,
     *,
     dataset: Dataset | None = None,
     device: torch.device | str = "cpu",
@@ -237,14 +237,20 @@ def evaluate(
     """Encode the data with a trained run and score the codes: ``codes.npz``, ``samples.npz``, ``scores.jsonl``.
 
     Scores that are computed anew replace the old ones; others stay.
+
+    Args:
+        metrics: Names of ``unbraid list metrics``; "all" among them: every one that is not slow. Default: the probes
+            and retrieval.
     """
-    check_names(metrics)
+    check_names([name for name in metrics or () if name != "all"])
     encoder = load(run.path, device)
     dataset = dataset or load_data(encoder.config)
     codes = encode_dataset(encoder.method, dataset)
     codes.save(run.codes)
     save_samples(run.samples, encoder.method, dataset, codes, encoder.config.settings.seed)
-    scores = score(codes, metrics, seed=encoder.config.settings.seed)
+    names = [] if metrics is None else list(metrics)
+    names = [known for name in names for known in (everyday(codes.spec) if name == "all" else [name])]
+    scores = score(codes, dict.fromkeys(names or FIRST_SCORES), seed=encoder.config.settings.seed)
     records = _records(run, encoder.config, scores)
     new = {(record.metric, record.column, record.variant) for record in records}
     old = [record for record in run.records() if (record.metric, record.column, record.variant) not in new]

@@ -23,7 +23,8 @@ Column = Int64[np.ndarray, " n"] | Float32[np.ndarray, " n"]
 class DataSpec:
     """What is fixed about a data set. A method is built from this and never sees the data set itself.
 
-    Categorical columns hold 0 .. size-1; real-valued columns are float32. Letters: N rows, D code width, G factors.
+    Categorical columns hold 0 .. size-1, real-valued columns are float32; where a value is missing they hold -1 and NaN.
+    Letters: N rows, D code width, G factors.
     """
 
     name: str
@@ -114,13 +115,24 @@ class Codes:
 
     def rows(self, *splits: str) -> "Codes":
         """The rows of these splits, in their original order."""
-        keep = np.isin(self.split, [SPLITS.index(name) for name in splits])
+        return self.take(np.flatnonzero(np.isin(self.split, [SPLITS.index(name) for name in splits])))
+
+    def known(self, *columns: str) -> "Codes":
+        """The rows in which none of these columns is missing; the same object if none is."""
+        missing = np.zeros(len(self), dtype=bool)
+        for name in columns:
+            column = self.columns[name]
+            missing |= column < 0 if name in self.spec.sizes else np.isnan(column)
+        return self.take(np.flatnonzero(~missing)) if missing.any() else self
+
+    def take(self, rows: Int64[np.ndarray, " m"]) -> "Codes":
+        """These rows alone, in this order."""
         return dataclasses.replace(
             self,
-            z=self.z[keep],
-            columns={name: column[keep] for name, column in self.columns.items()},
-            split=self.split[keep],
-            logits=None if self.logits is None else self.logits[keep],
+            z=self.z[rows],
+            columns={name: column[rows] for name, column in self.columns.items()},
+            split=self.split[rows],
+            logits=None if self.logits is None else self.logits[rows],
         )
 
     def save(self, path: Path) -> None:

@@ -2,7 +2,6 @@
 
 import math
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -59,24 +58,43 @@ def test_published_value_with_two_positives():  # G4
 
 
 @pytest.mark.parametrize(
-    ("domain", "most", "expected", "rows"),
+    ("domain", "expected", "rows"),
     [
-        (LABELS, 2, 2.6704406738, [[3, 2], [3, 0], [0, 3], [2, 0], [7, 6], [6, 4], [5, 7], [4, 5]]),  # G5
-        (None, 2, 2.5140953064, [[7, 3], [2, 0], [7, 4], [6, 2], [2, 6], [4, 1], [0, 1], [2, 3]]),  # G5b
+        (LABELS, 2.6704406738, [[3, 2], [3, 0], [0, 3], [2, 0], [7, 6], [6, 4], [5, 7], [4, 5]]),  # G5
+        (None, 2.5140953064, [[7, 3], [2, 0], [7, 4], [6, 2], [2, 6], [4, 1], [0, 1], [2, 3]]),  # G5b
         (
             torch.tensor([0, 0, 0, 0, 0, 1, 1, 1]),  # G6: unequal domains, with replacement
-            64,
             3.0941967964,
             [[1, 4, 2], [0, 4, 4], [4, 4, 1], [4, 1, 2], [0, 3, 2], [6, 6, 6], [5, 7, 5], [6, 6, 5]],
         ),
     ],
 )
-def test_published_draw_of_negatives(domain, most, expected, rows):
-    labels = None if domain is None else domain.numpy()
-    drawn = draw_negatives(labels, 8, most, np.random.RandomState(0))
-    assert drawn.tolist() == rows
-    value = loss(codes(), codes((8, 1, 4), 0.9, 0.4), domain, negatives=drawn)
+def test_published_values_with_drawn_negatives(domain, expected, rows):
+    value = loss(codes(), codes((8, 1, 4), 0.9, 0.4), domain, negatives=rows)
     assert value.item() == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("domain", "most", "num", "repeats"),
+    [
+        ([0] * 4 + [1] * 4, 2, 2, False),
+        ([0] * 4 + [1] * 4, 64, 3, False),
+        ([0] * 8, 64, 7, False),
+        ([0] * 5 + [1] * 3, 64, 3, True),  # a domain of three has two others
+    ],
+)
+def test_drawn_negatives_follow_the_published_rule(domain, most, num, repeats):
+    domain = torch.tensor(domain)
+    torch.manual_seed(0)
+    drawn = torch.stack([draw_negatives(domain, most) for _ in range(200)])  # (R, B, n)
+    assert drawn.shape[2] == num
+    assert (domain[drawn] == domain[:, None]).all()
+    assert (drawn != torch.arange(8)[:, None]).all()
+    assert any(len(set(row.tolist())) < num for row in drawn.flatten(0, 1)) == repeats
+    share = F.one_hot(drawn, 8).sum(dim=(0, 2)) / (200 * num)  # of each candidate, for each anchor
+    candidates = (domain[:, None] == domain) & ~torch.eye(8, dtype=torch.bool)
+    expected = candidates / candidates.sum(1, keepdim=True)
+    assert (share - expected).abs().max() < 0.12
 
 
 def test_positive_equal_to_anchor_and_all_equal():  # G7, G8
@@ -150,7 +168,7 @@ def test_an_anchor_without_negatives_adds_nothing():
 
 def test_no_negatives_at_all_is_an_error():
     with pytest.raises(ValueError, match="two images of a domain"):
-        draw_negatives(np.arange(4), 4, 64, np.random.RandomState(0))
+        draw_negatives(torch.arange(4), 64)
 
 
 def test_nt_xent_equals_an_independent_library():

@@ -15,8 +15,14 @@ from unbraid.registry import lookup
 from unbraid.tables import Dataset
 
 DATASETS = {
+    "cars3d": "cars3d:cars3d",
+    "celeba": "celeba:celeba",
+    "celeba-2000": "celeba_2000:celeba_2000",
     "coil100": "coil100:coil100",
     "digits": "digits:digits",
+    "edges2shoes": "edges2shoes:edges2shoes",
+    "shapes3d": "shapes3d:shapes3d",
+    "smallnorb": "small_norb:small_norb",
     "sprites": "sprites:sprites",
     "yale-b": "yale_b:yale_b",
 }

@@ -27,6 +27,7 @@ from unbraid.seeds import stream
 from unbraid.tables import SPLITS, Column, Dataset, DataSpec
 
 CONTENTS = {  # names of the columns of `contents`, which the files do not carry
+    "cars3d": ("pose",),
     "smallnorb": ("azimuth", "elevation", "lighting"),
     "shapes3d": ("floor_hue", "wall_hue", "object_hue", "scale", "orientation"),
     "edges2shoes": ("shoe_type", "gender", "closure", "material", "toe_style"),

@@ -1,6 +1,5 @@
 """InfoNCE: over the whole batch, over two views, and within one domain. Codes are unit vectors; losses are in nats."""
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
@@ -46,30 +45,28 @@ def domain_info_nce(
     return (torch.logsumexp(torch.cat([neg, pos], dim=1), dim=1) - torch.logsumexp(pos, dim=1)).mean()
 
 
-def draw_negatives(
-    domain: Int[np.ndarray, " b"] | None, batch_size: int, most: int, rng: np.random.RandomState | np.random.Generator
-) -> Int[np.ndarray, "b n"]:
-    """At most ``most`` negatives per anchor, drawn as the published system draws them.
+def draw_negatives(domain: Int[Tensor, " b"], most: int) -> Int[Tensor, "b n"]:
+    """At most ``most`` negatives per anchor, by the published rule and torch's own random stream.
 
     The number is the same for every anchor: the mean domain size of the batch less one, capped. If some domain is
     too small for it, the draw is with replacement for every anchor.
 
     Args:
-        domain: None: all other anchors are candidates.
+        domain: All equal: every other anchor is a candidate.
 
     Raises:
         ValueError: If no anchor would have a negative.
+
+    Source: Kahana & Hoshen 2022, published code.
     """
-    if domain is None:
-        domain = np.zeros(batch_size, dtype=np.int64)
-    sizes = np.unique(domain, return_counts=True)[1]
-    num = min(batch_size // len(sizes) - 1, most)
+    same = domain[:, None] == domain[None, :]  # (B, B)
+    sizes = same.sum(1)
+    num_domains = (1 / sizes).sum().round()
+    num = min(int(len(domain) // num_domains) - 1, most)
     if num < 1:
         raise ValueError("no negatives: the batch needs at least two images of a domain")
-    replace = bool(sizes.min() - 1 < num)
-    rows = np.arange(batch_size)
-    candidates = [rows[(domain == domain[i]) & (rows != i)] for i in rows]
-    return np.stack([rng.choice(candidates[i], num, replace=replace) for i in rows])
+    candidates = same.fill_diagonal_(False).float()
+    return candidates.multinomial(num, replacement=bool(sizes.min() - 1 < num))
 
 
 def nt_xent(z1: Float[Tensor, "b d"], z2: Float[Tensor, "b d"], temperature: float) -> Float[Tensor, ""]:

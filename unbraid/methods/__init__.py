@@ -11,6 +11,10 @@ METHODS = {
     "dcodr": "dcodr:DCoDR",  # Kahana & Hoshen 2022
     "dcodr-norec": "dcodr:DCoDRNoRec",
     "simclr": "simclr:SimCLR",  # Chen et al. 2020
+    "lord": "lord:LORD",  # Gabbay & Hoshen 2020
+    "drnet": "drnet:DrNet",  # Denton & Birodkar 2017
+    "ml-vae": "ml_vae:MLVAE",  # Bouchacourt et al. 2018
+    "dann": "dann:DANN",  # Ganin et al. 2016, on SimCLR's task
     "untrained": "untrained:Untrained",
 }
 

@@ -4,6 +4,7 @@ A file whose metrics should be found by name stands in ``_MODULES``. Those files
 """
 
 import importlib
+import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +16,7 @@ from unbraid.errors import DataError, UserError, did_you_mean
 from unbraid.records import Score
 from unbraid.tables import Codes, DataSpec
 
-_MODULES = ("probes", "retrieval")
+_MODULES = ("probes", "retrieval", "information", "unsupervised", "collapse")
 _registered: "dict[str, Metric]" = {}
 
 METRICS: "Mapping[str, Metric]"  # name -> metric, in the order of _MODULES; the files are imported at the first use
@@ -38,6 +39,19 @@ class Metric:
     needs: frozenset[str]
     higher_is_better: bool
     source: str
+    slow: bool = False
+
+    @property
+    def explanation(self) -> dict[str, str]:
+        """The docstring by section: "" for the text before the first, then "Formula", "Range", "Misleads", ..."""
+        sections, current = {"": ""}, ""
+        for line in (inspect.getdoc(self.function) or "").splitlines():
+            if line.endswith(":") and line[:-1].isalpha() and line[0].isupper():
+                current = line[:-1]
+                sections[current] = ""
+            else:
+                sections[current] += (line[4:] if current else line) + "\n"
+        return {title: text.strip() for title, text in sections.items()}
 
     def __call__(self, codes: Codes, rng: np.random.Generator, **options: Any) -> list[Score]:
         return self.function(codes, rng, **options)
@@ -64,12 +78,16 @@ _NEEDS: Mapping[str, Callable[[DataSpec], object]] = {
 
 
 def metric(
-    *, needs: Iterable[str] = (), higher_is_better: bool, source: str
+    *, needs: Iterable[str] = (), higher_is_better: bool, source: str, slow: bool = False
 ) -> Callable[[Callable[..., list[Score]]], Metric]:
     """Register ``(codes, rng, **options) -> list[Score]`` under its own name, with hyphens.
 
+    Its docstring says what the score is, then, under headings of their own, ``Formula:``, ``Range:`` (with the direction
+    and what chance gives) and ``Misleads:``; the page, the docs and ``unbraid show`` print these.
+
     Args:
         needs: What the data must name, all of it: of "domain", "factors", "content", "targets", "label", "bias".
+        slow: Left out of an audit unless it is asked for by name.
     """
     needs = frozenset(needs)
     if unknown := needs - set(_NEEDS):
@@ -77,7 +95,7 @@ def metric(
 
     def register(function: Callable[..., list[Score]]) -> Metric:
         name = function.__name__.replace("_", "-")
-        _registered[name] = Metric(name, function, needs, higher_is_better, source)
+        _registered[name] = Metric(name, function, needs, higher_is_better, source, slow)
         return _registered[name]
 
     return register
@@ -102,6 +120,12 @@ def score(
     check_finite(codes.z)
     known = __getattr__("METRICS")
     return [one for name in names for one in _evaluate(known[name], codes, seed, (options or {}).get(name, {}))]
+
+
+def everyday(spec: DataSpec) -> list[str]:
+    """The metrics that these data allow, less the slow ones."""
+    known = __getattr__("METRICS")
+    return [name for name, metric in known.items() if not metric.slow and not metric.missing(spec)]
 
 
 def check_names(names: Iterable[str]) -> None:

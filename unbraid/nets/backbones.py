@@ -1,5 +1,6 @@
 """Encoders: a trunk, a linear map to the code and, when asked, a small head on top."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
@@ -88,8 +89,9 @@ def backbone(name: str, *, out_dim: int, head: bool = False, weights: str = "non
     """An encoder by name: one of TRUNKS, or ``timm:<model>`` for any timm model.
 
     Args:
-        weights: "none", "imagenet" (torchvision's or timm's, downloaded once) or a file: a MoCo v2 checkpoint, a
-            torchvision ``state_dict``, or safetensors.
+        weights: "none", "imagenet" (torchvision's or timm's, downloaded once), "moco-v2" (ResNet-50, 800 epochs;
+            in the folder UNBRAID_DATA, or downloaded once) or a file: a MoCo v2 checkpoint, a torchvision
+            ``state_dict``, or safetensors.
 
     Raises:
         UserError: If the name or the file is unknown, or the weights do not fit.
@@ -100,7 +102,9 @@ def backbone(name: str, *, out_dim: int, head: bool = False, weights: str = "non
         trunk, dim = TRUNKS[name]()
     else:
         raise UserError(f"unknown backbone {name!r}.{did_you_mean(name, [*TRUNKS, 'timm:<model>'])}")
-    if weights not in ("none", "imagenet"):
+    if weights == "moco-v2":
+        load_trunk(trunk, read_state(_moco()), source="MoCo v2")
+    elif weights not in ("none", "imagenet"):
         load_trunk(trunk, read_state(Path(weights)), source=weights)
     elif weights == "imagenet" and not name.startswith("timm:"):
         load_trunk(trunk, _imagenet(name), source=f"ImageNet weights of {name}")
@@ -144,6 +148,27 @@ def load_trunk(trunk: nn.Module, state: dict[str, Tensor], *, source: str) -> No
         raise UserError(f"{source} does not fit this backbone: {len(missing)} missing, {len(different)} of another "
                         f"shape, first {first}")  # fmt: skip
     trunk.load_state_dict({name: value for name, value in state.items() if name in own}, strict=False)
+
+
+def _moco() -> Path:
+    """The published file, under either of its names."""
+    names = ("moco_v2_800ep_pretrain.pth.tar", "moco_v2_800ep_pretrain.pth")
+    folders = [Path(os.environ.get("UNBRAID_DATA", ".")), Path(torch.hub.get_dir()) / "checkpoints"]
+    if found := [folder / name for folder in folders for name in names if (folder / name).is_file()]:
+        return found[0]
+    try:
+        (path := folders[1]).mkdir(parents=True, exist_ok=True)
+        torch.hub.download_url_to_file(_MOCO, str(path / names[0]))
+    except OSError as error:
+        reason = getattr(error, "reason", error)
+        raise UserError(
+            f"cannot download the MoCo v2 weights ({reason}); put {names[0]} into the folder UNBRAID_DATA, "
+            "or give a file or 'none' as weights"
+        ) from None
+    return path / names[0]
+
+
+_MOCO = "https://dl.fbaipublicfiles.com/moco/moco_checkpoints/moco_v2_800ep/moco_v2_800ep_pretrain.pth.tar"
 
 
 def _imagenet(name: Literal["resnet18", "resnet50"] | str) -> dict[str, Tensor]:

@@ -1,0 +1,91 @@
+"""The command line: ``unbraid <command>``. Only the chosen command's module, and what it needs, is imported.
+
+A command is a file of this folder with ``parser``, which adds its arguments, and ``run``; and a row of ``COMMANDS``.
+"""
+
+import importlib
+import logging
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from unbraid import __version__
+from unbraid.errors import Stopped, UserError, did_you_mean
+
+
+@dataclass(frozen=True)
+class Command:
+    """A word of the command line."""
+
+    help: str
+    module: str  # a file of this folder
+
+
+COMMANDS = {
+    "train": Command("train an encoder, encode the data, score the codes", "train"),
+    "audit": Command("what codes carry: every score of a run, or of anybody's arrays", "audit"),
+    "udr": Command("rank models without labels by how far their codes agree", "udr"),
+    "report": Command("one self-contained HTML page over runs", "report"),
+    "evaluate": Command("encode and score a trained run again", "evaluate"),
+    "export": Command("the encoder of a run alone: ONNX, torch.export or safetensors", "exporting"),
+    "import": Command("a published training folder becomes a run directory", "importing"),
+    "data": Command("prepare a data set, or write it in the published format", "data"),
+    "list": Command("names of methods, data sets, views or metrics", "listing"),
+    "show": Command("what stands behind the name of a method or a metric", "show"),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Exit codes: 0 done, 2 a mistake of the user's (one line on stderr), 130 stopped by Ctrl-C and ready to go on."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    try:
+        _dispatch(argv)
+    except UserError as error:
+        return _fail(str(error), 2)
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        return _fail(
+            f"{place}{error.strerror or error}; nothing was left half-written, mend it and run the same again", 2
+        )
+    except Stopped as stopped:
+        return _fail(str(stopped), 130)
+    except KeyboardInterrupt:
+        return _fail("stopped; the same command goes on from the last checkpoint", 130)
+    return 0
+
+
+def _fail(message: str, code: int) -> int:
+    sys.stderr.write(f"unbraid: {' '.join(message.split())}\n")
+    return code
+
+
+def _dispatch(argv: list[str]) -> None:
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    if not argv or argv[0] in ("-h", "--help"):
+        sys.stdout.write(_usage())
+        return
+    if argv[0] == "--version":
+        sys.stdout.write(f"unbraid {__version__}\n")
+        return
+    name, rest = argv[0], argv[1:]
+    if name not in COMMANDS:
+        raise UserError(f"unknown command {name!r}.{did_you_mean(name, COMMANDS)}")
+    from jsonargparse import ArgumentParser
+
+    from unbraid.cli.parsing import parse
+
+    command = importlib.import_module(f"{__name__}.{COMMANDS[name].module}")
+    parser = ArgumentParser(prog=f"unbraid {name}", description=COMMANDS[name].help, exit_on_error=False)
+    command.parser(parser, rest)
+    command.run(parse(parser, rest))
+
+
+def _usage() -> str:
+    rows = "\n".join(f"  {name:<10} {command.help}" for name, command in COMMANDS.items())
+    return (
+        "Encoders that keep what you want and drop what you do not, and honest measurement of how well.\n\n"
+        f"usage: unbraid <command> [options]\n\n{rows}\n\n"
+        "unbraid <command> --help lists a command's options. A first try, with no data of your own:\n"
+        "  unbraid train dcodr-norec --data digits\n"
+        "  unbraid report runs/ --out report.html\n"
+    )

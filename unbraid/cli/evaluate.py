@@ -1,0 +1,23 @@
+"""unbraid evaluate: encode and score a trained run again."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from unbraid.cli.parsing import say
+
+if TYPE_CHECKING:
+    from jsonargparse import ArgumentParser, Namespace
+
+
+def parser(parser: "ArgumentParser", words: Sequence[str]) -> None:
+    parser.add_argument("run", type=str, help="run directory")
+    parser.add_argument("--metrics", type=str, nargs="*", default=None, help="names of 'unbraid list metrics', or all")
+
+
+def run(args: "Namespace") -> None:
+    from unbraid import run as runs
+    from unbraid.records import RunDir
+
+    folder = RunDir(args.run)
+    runs.evaluate(folder, args.metrics)
+    say(f"{folder.scores} is written: unbraid audit {folder.path}")

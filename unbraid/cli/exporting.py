@@ -1,0 +1,28 @@
+"""unbraid export: the encoder of a run, for use elsewhere."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from unbraid.cli.parsing import say
+from unbraid.errors import UserError
+
+if TYPE_CHECKING:
+    from jsonargparse import ArgumentParser, Namespace
+
+_SUFFIXES = {"onnx": ".onnx", "torch": ".pt2", "safetensors": ".safetensors"}
+
+
+def parser(parser: "ArgumentParser", words: Sequence[str]) -> None:
+    parser.add_argument("folder", type=str, help="run directory")
+    parser.add_argument("--format", type=str, default="onnx", help="onnx, torch (torch.export) or safetensors")
+    parser.add_argument("--out", type=str | None, default=None, help="file to write; default: RUN/encoder.*")
+
+
+def run(args: "Namespace") -> None:
+    from unbraid.export import FORMATS, export
+
+    if args.format not in FORMATS:
+        raise UserError(f"--format is one of {', '.join(FORMATS)}, not {args.format!r}")
+    out = Path(args.out) if args.out else Path(args.folder) / f"encoder{_SUFFIXES[args.format]}"
+    say(f"{export(args.folder, out, args.format)} is written")

@@ -1,0 +1,21 @@
+"""unbraid report: one page over runs."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from unbraid.cli.parsing import say
+
+if TYPE_CHECKING:
+    from jsonargparse import ArgumentParser, Namespace
+
+
+def parser(parser: "ArgumentParser", words: Sequence[str]) -> None:
+    parser.add_argument("folders", type=str, nargs="+", help="run directories, or folders that hold some")
+    parser.add_argument("--out", type=str, default="report.html", help="the page to write")
+
+
+def run(args: "Namespace") -> None:
+    from unbraid.report import report
+
+    say(f"{report(args.folders, Path(args.out)).resolve()} is written; open it in a browser")

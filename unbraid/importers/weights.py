@@ -1,0 +1,103 @@
+"""Published names of weights to ours, and a run directory around them."""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from unbraid import checkpoint, data
+from unbraid.config import RunConfig
+from unbraid.errors import UserError
+from unbraid.records import RunDir, write_json
+from unbraid.run import build, check_free, environment
+from unbraid.tables import DataSpec
+
+
+def rename(state: Mapping[str, Tensor], patterns: Sequence[tuple[str, str]]) -> tuple[dict[str, Tensor], list[str]]:
+    """The tensors under our names, and the published names that no pattern matches.
+
+    Args:
+        patterns: Regular expressions of the published names with their replacements; the first that matches counts.
+    """
+    found: dict[str, Tensor] = {}
+    unknown = []
+    for name, value in state.items():
+        for pattern, ours in patterns:
+            if re.fullmatch(pattern, name):
+                found[re.sub(pattern, ours, name)] = value
+                break
+        else:
+            unknown.append(name)
+    return found, unknown
+
+
+def published_spec(image_shape: Sequence[int], num_domains: int, num_images: int, name: str) -> DataSpec:
+    """What a training folder says of its data; ``image_shape`` is (H, W, C)."""
+    height, width, channels = image_shape
+    sizes = {"domain": num_domains}
+    shape = (int(channels), int(height), int(width))
+    return DataSpec(
+        name=name, image_shape=shape, num_train=num_images, sizes=sizes, factors=("domain",), domain="domain"
+    )
+
+
+def write_run(
+    out: Path, config: RunConfig, spec: DataSpec, state: Mapping[str, Tensor], unknown: Sequence[str], source: Path
+) -> RunDir:
+    """A run directory whose encoder is the published one; ``unbraid evaluate`` then encodes and scores.
+
+    Raises:
+        UserError: If a tensor is missing, unknown or of another shape, or ``out`` is not free.
+    """
+    run = RunDir(out)
+    check_free(run, config)
+    method = build(config, spec)
+    own = method.state_dict()
+    missing = [name for name in own if name not in state]
+    other = [name for name in state if name in own and own[name].shape != state[name].shape]
+    complaints = [
+        f"{len(names)} {what} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
+        for what, names in (("missing", missing), ("unknown", unknown), ("of another shape", other))
+        if names
+    ]
+    if complaints:
+        raise UserError(f"{source} does not hold a published {config.method}: tensors {'; '.join(complaints)}")
+    out.mkdir(parents=True, exist_ok=True)
+    write_json(run.spec, spec.to_dict())
+    write_json(run.env, environment() | {"notes": [f"weights imported from {source}"]})
+    checkpoint.save(
+        run.checkpoint,
+        weights={name: state[name] for name in own},
+        optimizers={},
+        state={"step": 1, "num_steps": 1, "sums": {}, "summed": 0, "seconds": 0.0},
+    )
+    write_json(run.config, config.to_dict())
+    return run
+
+
+def data_spec(path: str | None, fallback: DataSpec, config: RunConfig) -> DataSpec:
+    """The spec of the data that the run is to be evaluated on, checked against what the folder says.
+
+    Raises:
+        UserError: If images or domains are others than those of the weights.
+    """
+    if path is None:
+        return fallback
+    spec = data.load(path, config.options).spec
+    if spec.image_shape != fallback.image_shape:
+        raise UserError(f"{path} has images {spec.image_shape} (C, H, W), the weights take {fallback.image_shape}")
+    num = spec.sizes[spec.domain] if spec.domain else 0
+    if config.kind.needs.labels and fallback.sizes["domain"] > 1 and num != fallback.sizes["domain"]:
+        raise UserError(f"{path} has {num} domains, the weights know {fallback.sizes['domain']}")
+    return spec
+
+
+def plain(settings: Mapping[str, Any], key: str, kinds: type | tuple[type, ...], where: Path) -> Any:
+    """One setting. Raises: UserError if it is missing or of another type."""
+    value = settings.get(key)
+    value = value.item() if hasattr(value, "item") else value
+    if not isinstance(value, kinds):
+        raise UserError(f"{where} lacks {key}, or it is of another type; is this the folder of a published run?")
+    return value

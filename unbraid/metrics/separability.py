@@ -1,0 +1,405 @@
+"""Separability: is a factor read from one dimension (`sap`), by a plane (`explicitness`), from few labels?
+
+Predictors are trained on the rows of the train split and scored on those of the test split. A factor's score is a mean
+over its test rows, or is linearised to one, so that its interval is a bootstrap over test rows; the total is the mean
+over factors. Rows in which a factor is missing are left out of that factor's score alone.
+"""
+
+import dataclasses
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float, Int64, Num
+
+from unbraid.metrics import Metric, metric
+from unbraid.metrics.dci import Task, scores_of_rows, tasks
+from unbraid.metrics.intervals import jackknife, mean_of_repeats
+from unbraid.records import Score
+from unbraid.tables import Codes
+
+_LOCATELLO = "Locatello et al. 2019, arXiv:1811.12359"
+_NUM_GROUPS = 20  # of the jackknife
+_NUM_DRAWS = 5  # of the few labels
+_FEW_LABELS = (10, 100, 1000)
+_EFFICIENT = 100  # labels in the numerator of the efficiency
+_SVM_COST = 0.01
+
+Predict = Callable[[Float[np.ndarray, "n d"], Int64[np.ndarray, " n"], Float[np.ndarray, "m d"]], np.ndarray]
+
+
+@metric(higher_is_better=True, needs={"content"}, source=f"Kumar et al. 2018, arXiv:1711.00848; settings: {_LOCATELLO}")
+def sap(codes: Codes, rng: np.random.Generator) -> list[Score]:
+    """SAP: how much better the best single dimension predicts a factor than the second best.
+
+    Variant "linear SVM" is the published score of discrete factors, "squared correlation" that of continuous ones, here
+    also computed for factors (the published `continuous_factors=True`) and for real-valued targets. Interval: over
+    test rows, with the two dimensions held fixed (bootstrap; jackknife of 20 groups for correlations). Chance: the same
+    on shuffled rows.
+
+    Formula:
+        SAP = mean over factors f of (max over dimensions k of S_kf - the second largest S_kf).
+        Linear SVM: S_kf is the test accuracy of one-against-rest support vector machines of squared hinge loss,
+        C = 0.01, classes weighted, the bias regularised, on z_k as it stands. They are solved exactly, by Newton's
+        method on sorted rows for all dimensions and values at once, where the published code runs liblinear.
+        Squared correlation: S_kf = cov(z_k, f)^2 / (var z_k var f) on test rows (published: on train rows); 0 if the
+        variance of z_k is at most 1e-12.
+    Range:
+        0 to 1, higher is better; about 0 by chance. With linear SVMs a perfect code has 1 less the accuracy of an
+        answer that knows nothing, and less where a factor has over three values: one line for each cannot part them.
+    Misleads:
+        A factor in two dimensions scores 0, be each perfect. The SVM depends on the scale of the code, correlation on
+        the order of the values: it means nothing for names without order or circular factors.
+    """
+    if codes.z.shape[1] < 2:
+        return [sap.score(None, note="a code of one dimension has no second best")]
+    return _sap_svm(codes, rng) + _sap_correlation(codes, rng)
+
+
+def _sap_svm(codes: Codes, rng: np.random.Generator) -> list[Score]:
+    found, gaps, chance = tasks(codes, codes.spec.content), {}, {}
+    for task in found:
+        if not task.problem:
+            gaps[task.name] = _gap(svm_hits(task.x, task.y, task.x_test, task.y_test))
+            chance[task.name] = float(_gap(svm_hits(rng.permutation(task.x), task.y, task.x_test, task.y_test)).mean())
+    return scores_of_rows(sap, found, gaps, chance, rng, "linear SVM")
+
+
+def _gap(hits: Bool[np.ndarray, "d m"]) -> Float[np.ndarray, " m"]:
+    """Of the two dimensions that are right most often, the hits of the better one less those of the other."""
+    second, best = np.argsort(hits.mean(axis=1), kind="stable")[-2:]
+    return hits[best].astype(float) - hits[second]
+
+
+def _sap_correlation(codes: Codes, rng: np.random.Generator) -> list[Score]:
+    """Columns are scored on their own rows of the test split; a group of the jackknife is left out of all of them."""
+    test = codes.rows("test")
+    group = rng.permutation(len(test)) % _NUM_GROUPS
+    scores, kept = [], []
+    for task in tasks(codes, (*codes.spec.content, *codes.spec.targets)):
+        facts = {"column": task.name, "variant": "squared correlation"}
+        if len(task.y_test) < _NUM_GROUPS or np.ptp(task.y_test) == 0:
+            scores.append(sap.score(None, note="one value or too few rows in the test split", **facts))
+            continue
+        x, y = task.x_test, task.y_test.astype(float)
+        second, best = np.argsort(squared_correlations(x, y), kind="stable")[-2:]
+        pair, groups = x[:, [best, second]], group[task.known]
+        value, *without = (
+            -float(np.diff(squared_correlations(pair[groups != left], y[groups != left]))[0])
+            for left in range(-1, _NUM_GROUPS)
+        )
+        chance = float(np.diff(np.sort(squared_correlations(rng.permutation(x), y))[-2:])[0])
+        low, high = _within(jackknife(value, np.array(without)))
+        scores.append(sap.score(value, low=low, high=high, chance=chance, num=len(y), **facts))
+        kept.append((task.name, value, without, chance))
+    if kept:
+        over, values, left_out, chances = zip(*kept)
+        value, chance = float(np.mean(values)), float(np.mean(chances))
+        low, high = _within(jackknife(value, np.mean(left_out, axis=0)))
+        total = sap.score(value, over=over, low=low, high=high, chance=chance, num=len(test))
+        scores.append(dataclasses.replace(total, variant="squared correlation"))
+    return scores
+
+
+def _within(ends: tuple[float, float]) -> tuple[float, float]:
+    return max(-1.0, ends[0]), min(1.0, ends[1])
+
+
+def squared_correlations(x: Float[np.ndarray, "n d"], y: Float[np.ndarray, " n"]) -> Float[np.ndarray, " d"]:
+    """Squared correlation of each dimension with the column; 0 where a variance is at most 1e-12."""
+    x, y = x - x.mean(axis=0, dtype=float), y - y.mean()
+    variance = np.mean(x**2, axis=0)
+    square = (y @ x / len(y)) ** 2 / np.maximum(variance * np.mean(y**2), 1e-300)
+    return np.where(variance > 1e-12, square, 0.0)
+
+
+def svm_hits(
+    x: Float[np.ndarray, "n d"],
+    y: Int64[np.ndarray, " n"],
+    x_test: Float[np.ndarray, "m d"],
+    y_test: Num[np.ndarray, " m"],
+) -> Bool[np.ndarray, "d m"]:
+    """Which test rows ``LinearSVC(C=0.01, class_weight="balanced")`` on one dimension gets right, for each."""
+    weight, bias = svms(x, y, _SVM_COST)
+    values = np.unique(y)
+    edges, lines = _envelopes(weight, bias)
+    found = [lines[k, np.searchsorted(edges[k], x_test[:, k])] for k in range(x.shape[1])]
+    return values[np.stack(found)] == y_test
+
+
+def _envelopes(
+    weight: Float[np.ndarray, "d k"], bias: Float[np.ndarray, "d k"]
+) -> tuple[Float[np.ndarray, "d e"], Int64[np.ndarray, "d e1"]]:
+    """Which of the K lines w x + b is highest, from left to right, and where one takes over from another."""
+    dimension = np.arange(len(weight))
+    current = np.argmax(np.where(weight == weight.min(axis=1, keepdims=True), bias, -np.inf), axis=1)
+    edges, lines = [], [current]
+    for _ in range(weight.shape[1] - 1):
+        rise = weight - weight[dimension, current][:, None]
+        drop = bias[dimension, current][:, None] - bias
+        crossing = np.divide(drop, rise, out=np.full_like(rise, np.inf), where=rise > 0)
+        edges.append(crossing.min(axis=1))
+        current = np.where(np.isinf(edges[-1]), current, crossing.argmin(axis=1))
+        lines.append(current)
+    return np.stack(edges, axis=1), np.stack(lines, axis=1)
+
+
+def svms(
+    x: Float[np.ndarray, "n d"], y: Int64[np.ndarray, " n"], cost: float
+) -> tuple[Float[np.ndarray, "d k"], Float[np.ndarray, "d k"]]:
+    """Weights and biases of linear support vector machines on one dimension each, one value against the rest.
+
+    Minimises (w^2 + b^2) / 2 + sum_i C_i max(0, 1 - y_i (w x_i + b))^2 as liblinear does for ``LinearSVC``: C_i is
+    ``cost`` n / (K n_c) for the rows of the value c and, with more than two values, plain ``cost`` for the rest.
+    """
+    sums = _SortedRows(x, y)
+    share = cost * len(y) / (len(sums.counts) * sums.counts)  # (K,)
+    costs = share, share[::-1] if len(share) == 2 else np.full_like(share, cost)
+    weight = bias = np.zeros((x.shape[1], len(share)))
+    value, slope, newton = _objective(sums, weight, bias, costs)
+    for _ in range(100):
+        step, lower = 1.0 * np.ones_like(value), -np.sum(slope * newton, axis=0)
+        for _ in range(30):  # halve the step where it does not descend
+            there = _objective(sums, weight + step * newton[0], bias + step * newton[1], costs)
+            if (fine := there[0] <= value - 1e-4 * step * lower + 1e-12 * value).all():
+                break
+            step = np.where(fine, step, step / 2)
+        weight, bias = weight + step * newton[0], bias + step * newton[1]
+        value, slope, newton = there
+        if (lower <= 1e-12 * value).all():
+            break
+    return weight, bias
+
+
+def _objective(
+    sums: "_SortedRows", w: Float[np.ndarray, "d k"], b: Float[np.ndarray, "d k"], costs: tuple[np.ndarray, np.ndarray]
+) -> tuple[Float[np.ndarray, "d k"], Float[np.ndarray, "2 d k"], Float[np.ndarray, "2 d k"]]:
+    """Value, gradient and Newton step."""
+    ones, first, second = np.stack([sums.inside(w, b), sums.outside(w, b)], axis=1) * 2 * np.stack(costs)[:, None]
+    sign = np.array([1.0, -1.0])[:, None, None]
+    rest = 1 - sign * b  # margin that the bias leaves
+    value = (w**2 + b**2 + np.sum(ones * rest**2 - 2 * sign * rest * w * first + w**2 * second, axis=0)) / 2
+    by_w = w - np.sum(sign * rest * first - w * second, axis=0)
+    by_b = b - np.sum(sign * rest * ones - w * first, axis=0)
+    ww, wb, bb = 1 + second.sum(axis=0), first.sum(axis=0), 1 + ones.sum(axis=0)
+    newton = np.stack([wb * by_b - bb * by_w, wb * by_w - ww * by_b]) / (ww * bb - wb**2)
+    return value, np.stack([by_w, by_b]), newton
+
+
+class _SortedRows:
+    """The rows of each dimension in ascending order, first all, then value by value, with running sums of x and x^2.
+
+    The rows that a margin catches lie on one side of a threshold, so that sums over them take a binary search.
+    """
+
+    def __init__(self, x: Float[np.ndarray, "n d"], y: Int64[np.ndarray, " n"]) -> None:
+        label = np.unique(y, return_inverse=True)[1].astype(np.int16)
+        order = np.argsort(x.T, axis=1)
+        ascending = np.take_along_axis(x.T, order, axis=1).astype(float)
+        by_value = np.take_along_axis(ascending, np.argsort(label[order], axis=1, kind="stable"), axis=1)
+        self.rows = np.concatenate([ascending, by_value], axis=1)  # (D, 2N)
+        self.sums = [np.pad(np.cumsum(power, axis=1), ((0, 0), (1, 0))) for power in (self.rows, self.rows**2)]
+        self.counts = np.bincount(label)  # (K,)
+        self.ends = np.cumsum(self.counts) + len(x)
+        self.starts = self.ends - self.counts
+        self.dimension = np.arange(x.shape[1])[:, None]
+
+    def inside(self, w: Float[np.ndarray, "d k"], b: Float[np.ndarray, "d k"]) -> Float[np.ndarray, "3 d k"]:
+        """Sums of 1, x and x^2 over the rows of a value with w x + b < 1."""
+        return self._sum(w, 1 - b, self.starts, self.ends)
+
+    def outside(self, w: Float[np.ndarray, "d k"], b: Float[np.ndarray, "d k"]) -> Float[np.ndarray, "3 d k"]:
+        """The same over the rows of the other values with w x + b > -1."""
+        num = np.full_like(self.starts, self.rows.shape[1] // 2)
+        return self._sum(-w, 1 + b, 0 * num, num) - self._sum(-w, 1 + b, self.starts, self.ends)
+
+    def _sum(
+        self,
+        w: Float[np.ndarray, "d k"],
+        limit: Float[np.ndarray, "d k"],
+        starts: Int64[np.ndarray, " k"],
+        ends: Int64[np.ndarray, " k"],
+    ) -> Float[np.ndarray, "3 d k"]:
+        """Over the rows between ``starts`` and ``ends`` with w x < limit."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            threshold = limit / (w + 0.0)  # no negative zero: a weight of 0 catches all or none
+        low, high = np.broadcast_to(starts, w.shape), np.broadcast_to(ends, w.shape)
+        while (low < high).any():
+            middle = (low + high) // 2
+            below = (low < high) & (self.rows[self.dimension, np.minimum(middle, ends - 1)] < threshold)
+            low, high = np.where(below, middle + 1, low), np.where(below, high, np.minimum(high, middle))
+        first, last = np.where(w >= 0, starts, low), np.where(w >= 0, low, ends)
+        powers = [total[self.dimension, last] - total[self.dimension, first] for total in self.sums]
+        return np.stack([(last - first).astype(float), *powers])
+
+
+@metric(
+    needs={"content"}, higher_is_better=True, source=f"Ridgeway & Mozer 2018, arXiv:1802.05312; settings: {_LOCATELLO}"
+)
+def explicitness(codes: Codes, rng: np.random.Generator) -> list[Score]:
+    """Explicitness: how well a linear classifier ranks the rows of each value of a factor above all others.
+
+    Interval: bootstrap over test rows of the linearised score, which agrees with DeLong's variance of the area.
+
+    Formula:
+        Explicitness of a factor = mean over its values c of the area under the ROC curve of p(c | z), c against the
+        rest; p is multinomial logistic regression (L2, C = 1) on codes scaled by mean and deviation of the train rows.
+        The total is the mean over factors. Values that no test row has are left out.
+    Range:
+        0 to 1, higher is better; 0.5 by chance.
+    Misleads:
+        The area depends on the order within a value alone: 0.95 can go with an accuracy near chance when a factor has
+        many values. Scaling cannot tell a faint dimension from a strong one.
+    """
+    found, rows = [], {}
+    for task in tasks(codes, codes.spec.content):
+        if not task.problem and np.ptp(task.y_test) == 0:
+            task = dataclasses.replace(task, problem="one value only in the test split")
+        found.append(task)
+        if not task.problem:
+            rows[task.name] = area_rows(
+                _logistic(task.x, task.y).predict_proba(task.x_test), task.y_test, np.unique(task.y)
+            )
+    return scores_of_rows(explicitness, found, rows, dict.fromkeys(rows, 0.5), rng, "logistic regression")
+
+
+def area_rows(
+    probability: Float[np.ndarray, "m k"], y: Int64[np.ndarray, " m"], values: Int64[np.ndarray, " k"]
+) -> Float[np.ndarray, " m"]:
+    """One number for each row: their mean is the macro average area, their spread that of its linearisation.
+
+    Source: DeLong et al. 1988 (the shares of rows of the other kind that a row is ranked beyond).
+    """
+    from scipy.stats import rankdata
+
+    rows = []
+    for c, value in enumerate(values):
+        inside, p = y == value, probability[:, c]
+        if inside.all() or not inside.any():
+            continue
+        rank, share = rankdata(p), np.empty(len(y))
+        share[inside] = (rank[inside] - rankdata(p[inside])) / np.sum(~inside)
+        share[~inside] = 1 - (rank[~inside] - rankdata(p[~inside])) / np.sum(inside)
+        area = share[inside].mean()
+        rows.append(area + (share - area) * np.where(inside, 1 / np.mean(inside), 1 / np.mean(~inside)))
+    return np.mean(rows, axis=0)
+
+
+def _logistic(x: Float[np.ndarray, "n d"], y: Int64[np.ndarray, " n"]) -> Any:
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # labels without a pattern need not be fitted to the end
+        return make_pipeline(StandardScaler(), LogisticRegression(max_iter=300)).fit(x, y)
+
+
+@metric(needs={"content"}, higher_is_better=True, source=f"{_LOCATELLO}, section 5.5; van Steenkiste et al. 2019")
+def downstream_efficiency(codes: Codes, rng: np.random.Generator) -> list[Score]:
+    """Accuracy of logistic regression with 10, 100, 1000 and all labels, and how much of it is there with 100.
+
+    Each small number of labels is drawn five times from the train rows: mean and interval are over draws. The interval
+    of "all labels" is over test rows. The published code draws once and sets the penalty by cross-validation; here it
+    is fixed (C = 1). Numbers of labels that the train split does not exceed are left out.
+
+    Formula:
+        accuracy(n) = share of test rows predicted by a model fitted to n train rows.
+        efficiency = accuracy(100) / accuracy(all); its total is the ratio of the two means over factors.
+    Range:
+        Accuracy 0 to 1, chance is that of the commonest value among the labels; efficiency 0 to about 1; higher is
+        better.
+    Misleads:
+        A code that knows nothing is efficient, for it is as bad with 100 labels as with all: read it beside the
+        accuracy. Ten labels do not even show each value of a factor of ten.
+    """
+    return _downstream(downstream_efficiency, codes, rng, lambda x, y, test: _logistic(x, y).predict(test))
+
+
+@metric(
+    needs={"content"}, higher_is_better=True, slow=True, source=f"{_LOCATELLO}, section 5.5; van Steenkiste et al. 2019"
+)
+def downstream_efficiency_gbt(codes: Codes, rng: np.random.Generator) -> list[Score]:
+    """`downstream-efficiency` with gradient-boosted trees, which also read what is not linear.
+
+    scikit-learn's `GradientBoostingClassifier` as it comes: 100 trees of depth 3 per value. It takes minutes.
+
+    Formula:
+        As `downstream-efficiency`.
+    Range:
+        As `downstream-efficiency`.
+    Misleads:
+        As `downstream-efficiency`.
+    """
+    from sklearn.ensemble import GradientBoostingClassifier
+
+    seed = int(rng.integers(2**31))
+    return _downstream(
+        downstream_efficiency_gbt,
+        codes,
+        rng,
+        lambda x, y, test: GradientBoostingClassifier(random_state=seed).fit(x, y).predict(test),
+    )
+
+
+def _downstream(metric: Metric, codes: Codes, rng: np.random.Generator, predict: Predict) -> list[Score]:
+    found = tasks(codes, codes.spec.content)
+    able = [task for task in found if not task.problem]
+    hits = {task.name: predict(task.x, task.y, task.x_test) == task.y_test for task in able}
+    constant = {task.name: task.constant for task in able}
+    scores = scores_of_rows(metric, found, hits, constant, rng, "all labels")
+    least = min((len(task.y) for task in able), default=0)
+    if left_out := [str(size) for size in _FEW_LABELS if 0 < least <= size]:
+        note = f"{least} train rows: {' and '.join(left_out)} labels are left out"
+        scores = [dataclasses.replace(one, note="; ".join(filter(None, (one.note, note)))) for one in scores]
+    for size in _FEW_LABELS:
+        if least <= size:
+            continue
+        few = np.stack([_few_labels(task, size, rng, predict) for task in able])  # (G, 2, R)
+        full = np.array([[hits[task.name].mean(), constant[task.name]] for task in able])  # (G, 2)
+        scores += _of_draws(metric, able, few, np.ones_like(full), f"{size} labels")
+        if size == _EFFICIENT:
+            scores += _of_draws(metric, able, few, full, f"{size} labels / all labels")
+    return scores
+
+
+def _few_labels(task: Task, size: int, rng: np.random.Generator, predict: Predict) -> Float[np.ndarray, "2 r"]:
+    """Accuracy from so many labels, and of their commonest value, for each draw."""
+    accuracy = np.empty((2, _NUM_DRAWS))
+    for draw in range(_NUM_DRAWS):
+        rows = rng.permutation(len(task.y))[:size]
+        few = dataclasses.replace(task, x=task.x[rows], y=task.y[rows])
+        alone = np.ptp(few.y) == 0
+        predicted = few.y[:1] if alone else predict(few.x, few.y, few.x_test)
+        accuracy[:, draw] = np.mean(predicted == few.y_test), few.constant
+    return accuracy
+
+
+def _of_draws(
+    metric: Metric, found: Sequence[Task], few: Float[np.ndarray, "g 2 r"], full: Float[np.ndarray, "g 2"], variant: str
+) -> list[Score]:
+    """Accuracies as shares of ``full``, for each task and for the mean over tasks."""
+    few, full = np.concatenate([few, few.mean(axis=0)[None]]), np.concatenate([full, full.mean(axis=0)[None]])
+    scores = []
+    for place, (accuracy, whole) in enumerate(zip(few, full, strict=True)):
+        one = found[place] if place < len(found) else None
+        facts = {"column": one.name} if one else {"over": tuple(task.name for task in found)}
+        if not whole.all():
+            scores.append(metric.score(None, variant=variant, note="no test row is right with all labels", **facts))
+            continue
+        value, low, high = mean_of_repeats(accuracy[0] / whole[0])
+        scores.append(
+            metric.score(
+                value,
+                variant=variant,
+                low=max(0.0, low),
+                high=high,
+                chance=float(accuracy[1].mean() / whole[1]),
+                num=max(len(task.y_test) for task in ([one] if one else found)),
+                note=f"mean and interval over {_NUM_DRAWS} draws of the labels",
+                **facts,
+            )
+        )
+    return scores
