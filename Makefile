@@ -37,6 +37,7 @@ slow: .venv/installed  ## tests that train for minutes
 bench: .venv/installed  ## speed, as ratios inside one run
 	$(BIN)/python benchmarks/start.py
 	$(BIN)/python benchmarks/step.py
+	$(BIN)/python benchmarks/dcodr.py
 	$(BIN)/python benchmarks/views.py
 
 clean:

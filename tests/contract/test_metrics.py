@@ -15,10 +15,21 @@ TOLERANCE = 0.12  # over three standard errors of an accuracy on the 240 test ro
 
 every_metric = pytest.mark.parametrize("name", METRICS)
 
+# What the perfect codes of 960 rows get where it is not near the best: a real-valued target in 20 bins needs more rows.
+PERFECT = {"mig": 0.5, "nmig": 0.5}
+# Scores of which no code is the perfect one: a code of few values is less even than noise, and has fewer dimensions.
+NO_PERFECT = {"uniformity", "effective-rank", "dead-dimensions"}
+
+
+def with_logits(codes: Codes) -> Codes:
+    """A sure classifier that is always right."""
+    return dataclasses.replace(codes, logits=20 * np.eye(3, dtype=np.float32)[codes.columns["shape"]])
+
 
 @functools.cache
 def scored(name: str, make=perfect_codes) -> list[Score]:
-    return score(make(), [name])
+    codes = with_logits(make()) if name == "calibration-error" else make()
+    return score(codes, [name])
 
 
 def values(scores: list[Score]) -> dict[tuple[str, str, str], float]:
@@ -51,28 +62,33 @@ def test_perfect_codes_score_well(name):
     for one in scored(name):
         if "shuffled" in one.variant:
             assert one.value <= one.chance + TOLERANCE or not one.higher_is_better
+        elif name in NO_PERFECT:
+            continue
         elif one.higher_is_better:
-            assert one.value > 0.9, one
+            assert one.value > PERFECT.get(name, 0.9), one
+            assert one.chance is None or one.low > one.chance or name == "modularity", one
         else:
-            assert one.value < one.chance + TOLERANCE, one
+            assert one.value < (one.chance or 0.0) + TOLERANCE, one
 
 
 @every_metric
 def test_noise_scores_at_chance(name):
-    for one in scored(name, noise_codes):
-        chance = one.chance or 0.0
-        assert abs(one.value - chance) < TOLERANCE + 0.1 * chance, one
+    for one in [] if name == "calibration-error" else scored(name, noise_codes):  # which is about the logits alone
+        if one.chance is not None:
+            assert abs(one.value - one.chance) < TOLERANCE + 0.1 * abs(one.chance), one
 
 
 @every_metric
 @pytest.mark.parametrize("make", [permuted_rows, permuted_dimensions])
 def test_order_and_sign_do_not_matter(name, make):
+    if name == "calibration-error":
+        pytest.skip("is about the logits alone")
     assert values(score(make(), [name])) == pytest.approx(values(scored(name)), abs=TOLERANCE)
 
 
 @every_metric
 def test_same_seed_same_scores_and_inputs_unchanged(name):
-    codes = perfect_codes()
+    codes = with_logits(perfect_codes()) if name == "calibration-error" else perfect_codes()
     assert score(codes, [name]) == scored(name)
     fresh = perfect_codes()
     assert np.array_equal(codes.z, fresh.z)
@@ -83,6 +99,16 @@ def test_same_seed_same_scores_and_inputs_unchanged(name):
 def test_undefined_scores_say_why(name):
     codes = perfect_codes()
     spec = dataclasses.replace(codes.spec, factors=(), targets=(), domain=None, label=None)
-    (one,) = score(dataclasses.replace(codes, spec=spec), [name])
-    assert one.value is None
-    assert one.note
+    found = score(dataclasses.replace(codes, spec=spec), [name])
+    if METRICS[name].needs:
+        assert [one.value for one in found] == [None]
+        assert found[0].note
+    else:
+        assert found
+
+
+@every_metric
+def test_its_explanation_is_complete(name):
+    metric = METRICS[name]
+    assert {"", "Formula", "Range", "Misleads"} <= set(metric.explanation), "headings at column 0 of the docstring"
+    assert all(metric.explanation.values())

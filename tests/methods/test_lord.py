@@ -133,12 +133,13 @@ def test_published_encoder():
     assert LORDEncoder((1, 56, 64), 8, width=4)(torch.rand(2, 1, 56, 64)).shape == (2, 8)
 
 
+@pytest.mark.slow
 def test_it_draws_an_image_in_another_domain():
     """The tiny data's domains differ in brightness: the darkest and the brightest can be told in what it draws."""
-    model = build(epochs=20, batch_size=36, noise=0.3, latent_lr=2e-2, decoder_lr=3e-3, amortized_lr=3e-3)
+    model = build(epochs=30, batch_size=36, noise=0.3, latent_lr=2e-2, decoder_lr=3e-3, amortized_lr=3e-3)
     step, loader = RecordingStep(model), tiny_loader(model, SMALL)
     batches = loader.batches()
-    for epoch in range(20):
+    for epoch in range(30):
         model.begin_epoch(epoch, [], step)
         for _ in range(loader.num_batches):
             model.update(next(batches), step)

@@ -1,11 +1,17 @@
 """The six-layer probe: recorded numbers of the published one, and side by side equals one after the other."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
-from unbraid.metrics.network_probe import SixLayerProbes, fit
+from unbraid.metrics.network_probe import PUBLISHED, Protocol, SixLayerProbes, fit
+
+
+def short(epochs: int) -> Protocol:
+    return dataclasses.replace(PUBLISHED, epochs=epochs)
 
 
 def formula(shape: tuple[int, ...], k: int) -> torch.Tensor:
@@ -18,9 +24,10 @@ def formula_probe() -> SixLayerProbes:
     """Weight number k (each hidden layer has three: linear, batch-norm scale, batch-norm shift) from the formula."""
     probe = SixLayerProbes(128, [18])
     with torch.no_grad():
-        for layer, weight in enumerate([*probe.hidden, probe.out[..., :128]]):
+        *hidden, _, out = probe.parts()
+        for layer, weight in enumerate([*hidden, out[..., :128]]):
             weight[0] = formula(tuple(weight[0].shape), 3 * layer) * (6 / weight.shape[2]) ** 0.5
-        probe.out[..., 128] = 0
+        out[..., 128] = 0
     return probe
 
 
@@ -40,20 +47,20 @@ def test_number_of_parameters():
 
 
 def test_initial_weights_are_drawn_as_by_a_linear_layer():
-    probe = SixLayerProbes(20, [3, 7], seed=1)
-    assert torch.equal(probe.hidden[0][0], probe.hidden[0][1])
-    assert probe.hidden[0].abs().max().item() == pytest.approx(20**-0.5, rel=0.01)
-    assert probe.out.abs().max().item() == pytest.approx(128**-0.5, rel=0.01)
-    assert torch.equal(probe.out[0, :3], SixLayerProbes(20, [3], seed=1).out[0])
+    first, *_, out = SixLayerProbes(20, [3, 7], seed=1).parts()
+    assert torch.equal(first[0], first[1])
+    assert first.abs().max().item() == pytest.approx(20**-0.5, rel=0.01)
+    assert out.abs().max().item() == pytest.approx(128**-0.5, rel=0.01)
+    assert torch.equal(out[0, :3], SixLayerProbes(20, [3], seed=1).parts()[-1][0])
 
 
 def test_side_by_side_is_one_after_the_other():
     rng = np.random.default_rng(0)
     z = rng.normal(size=(300, 6)).astype(np.float32)
     easy, noise = (z[:, 0] > 0).astype(int), rng.integers(0, 5, 300)  # stop at different epochs
-    both = fit(z, np.stack([easy, noise]), [2, 5], seed=3, max_epochs=30)
+    both = fit(z, np.stack([easy, noise]), [2, 5], seed=3, protocol=short(30))
     for place, (labels, size) in enumerate([(easy, 2), (noise, 5)]):
-        alone = fit(z, labels[None], [size], seed=3, max_epochs=30)
+        alone = fit(z, labels[None], [size], seed=3, protocol=short(30))
         together, single = both.eval()(torch.tensor(z)), alone.eval()(torch.tensor(z))
         torch.testing.assert_close(together[place, :size], single[0], rtol=1e-3, atol=1e-3)
         assert torch.isneginf(together[place, size:]).all()
@@ -61,13 +68,13 @@ def test_side_by_side_is_one_after_the_other():
 
 def test_the_global_random_state_is_left_alone():
     state = torch.get_rng_state()
-    fit(np.eye(20, 4, dtype=np.float32), np.zeros((1, 20), dtype=int), [2], seed=0, max_epochs=1)
+    fit(np.eye(20, 4, dtype=np.float32), np.zeros((1, 20), dtype=int), [2], seed=0, protocol=short(1))
     assert torch.equal(state, torch.get_rng_state())
 
 
 def test_a_last_batch_of_one_row_is_survived():
     z = np.random.default_rng(0).normal(size=(144, 4)).astype(np.float32)  # 129 rows to train on
-    assert fit(z, np.arange(144)[None] % 2, [2], seed=0, max_epochs=2).predict(z).shape == (1, 144)
+    assert fit(z, np.arange(144)[None] % 2, [2], seed=0, protocol=short(2)).predict(z).shape == (1, 144)
 
 
 def test_what_no_line_can_read_is_read():

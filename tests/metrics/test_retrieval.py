@@ -252,3 +252,9 @@ def test_a_margin_for_an_unknown_factor():
 def test_bad_options(options, message):
     with pytest.raises(UserError, match=message):
         run(perfect_codes(), **options)
+
+
+def test_a_target_of_one_value_has_no_score():
+    codes = noise_codes()
+    codes = dataclasses.replace(codes, columns={**codes.columns, "age": np.full(960, 0.1, dtype=np.float32)})
+    assert [one.value for (column, _), one in run(codes, galleries=GALLERIES).items() if column == "age"] == [None] * 3

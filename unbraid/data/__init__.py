@@ -15,11 +15,15 @@ from unbraid.registry import lookup
 from unbraid.tables import Dataset
 
 DATASETS = {
+    "bffhq": "bias_folder:bffhq",
     "cars3d": "cars3d:cars3d",
     "celeba": "celeba:celeba",
     "celeba-2000": "celeba_2000:celeba_2000",
+    "cifar10c": "cifar10c:cifar10c",
+    "cmnist": "cmnist:cmnist",
     "coil100": "coil100:coil100",
     "digits": "digits:digits",
+    "digits-biased": "cmnist:digits_biased",
     "edges2shoes": "edges2shoes:edges2shoes",
     "shapes3d": "shapes3d:shapes3d",
     "smallnorb": "small_norb:small_norb",

@@ -15,6 +15,7 @@ METHODS = {
     "drnet": "drnet:DrNet",  # Denton & Birodkar 2017
     "ml-vae": "ml_vae:MLVAE",  # Bouchacourt et al. 2018
     "dann": "dann:DANN",  # Ganin et al. 2016, on SimCLR's task
+    "autoencoder": "autoencoder:Autoencoder",  # the one of Kahana & Hoshen 2022, supplement
     "untrained": "untrained:Untrained",
 }
 

@@ -74,7 +74,7 @@ class LORD(Method):
         "sprites": _CPU,
         "coil100": _CPU,
         "yale-b": _CPU | {"epochs": 200},
-        "cars3d": {},  # the published settings, which are the same for the three data sets of the paper
+        "cars3d": {},  # as published: one set of numbers for every data set of the paper
         "small-norb": {},
         "celeba": {},
         "tiny": _TINY | {"perceptual": "random"},

@@ -16,7 +16,7 @@ from unbraid.errors import DataError, UserError, did_you_mean
 from unbraid.records import Score
 from unbraid.tables import Codes, DataSpec
 
-_MODULES = ("probes", "retrieval", "information", "unsupervised", "collapse")
+_MODULES = ("probes", "retrieval", "information", "unsupervised", "collapse", "interventions", "bias")
 _registered: "dict[str, Metric]" = {}
 
 METRICS: "Mapping[str, Metric]"  # name -> metric, in the order of _MODULES; the files are imported at the first use

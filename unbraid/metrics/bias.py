@@ -51,7 +51,8 @@ def accuracy(codes: Codes, rng: np.random.Generator) -> list[Score]:
         0 to 1, higher is better. The gap: -1 to 1, lower is better, at 0 the bias is no help.
     Misleads:
         Where the test rows have the bias of the train rows, the plain accuracy rewards it. The worst of many small
-        groups is low by luck: compare with its chance. A classifier that is always wrong has no gap.
+        groups is low by luck: compare with its chance. Groups of a few rows, all right or all wrong, make the interval
+        of the unbiased accuracy too narrow. A classifier that is always wrong has no gap.
     """
     label, bias = codes.spec.label, codes.spec.bias
     assert label is not None

@@ -27,6 +27,7 @@ class Probe:
     classify: Classify
     regress: Regress
     num_shuffles: int
+    least_squares: bool = True  # otherwise targets are read by the least absolute error, and only that is reported
     batch_size: int | None = None  # if the published error of targets is a mean over batches of test rows
 
 
@@ -110,8 +111,14 @@ def six_layer(variant: str) -> Probe:
         return network.fit(z, labels, sizes, seed=int(rng.integers(2**62)), protocol=protocol).predict(test)
 
     def regress(z: np.ndarray, targets: np.ndarray, test: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        seed = int(rng.integers(2**62))  # one after the other: the published step size follows each one's loss
-        return np.stack([network.regress(z, version, test, seed=seed, protocol=protocol) for version in targets])
+        return network.regress(z, targets, test, seed=int(rng.integers(2**62)), protocol=protocol)
 
     batch_size = network.BATCH_SIZE if variant == "six-layer" else None
-    return Probe(variant=variant, classify=classify, regress=regress, num_shuffles=1, batch_size=batch_size)
+    return Probe(
+        variant=variant,
+        classify=classify,
+        regress=regress,
+        num_shuffles=1,
+        least_squares=False,
+        batch_size=batch_size,
+    )

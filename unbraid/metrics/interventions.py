@@ -225,8 +225,13 @@ def mean_distances(z: Float32[np.ndarray, "n d"], pairs: Int64[np.ndarray, "p b 
 
 def least_varying(z: Float32[np.ndarray, "n d"], batches: Int64[np.ndarray, "p b"]) -> Int64[np.ndarray, " p"]:
     """The dimension of least variance in each batch, the first of several."""
-    chunks = (batches[start : start + _CHUNK] for start in range(0, len(batches), _CHUNK))
-    return np.concatenate([z[rows].var(axis=1).argmin(axis=1) for rows in chunks])
+    least = np.empty(len(batches), dtype=np.int64)
+    for start in range(0, len(batches), _CHUNK):
+        part = slice(start, start + _CHUNK)
+        away = z[batches[part]]
+        away -= np.einsum("pbd->pd", away)[:, None] / np.float32(batches.shape[1])
+        least[part] = np.einsum("pbd,pbd->pd", away, away).argmin(axis=1)
+    return least
 
 
 def robustness(
@@ -243,7 +248,7 @@ def robustness(
         for rows in groups:
             group = columns[:, rows]
             away = np.abs(group - group.mean(axis=1, keepdims=True))
-            deviations[:, place] += np.quantile(away, quantile, axis=1) / len(groups)
+            deviations[:, place] += np.quantile(away, quantile, axis=1, overwrite_input=True) / len(groups)
     return 1 - deviations / farthest[:, None], farthest
 
 

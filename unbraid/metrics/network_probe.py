@@ -29,7 +29,6 @@ WIDTH = 128
 DEPTH = 5  # hidden layers; the output layer is the sixth
 BATCH_SIZE = 128
 RATE = 1e-3
-PATIENCE = 7  # epochs without a better validation score
 _CHUNK = 4096  # rows that are predicted at a time
 
 
@@ -40,11 +39,12 @@ class Protocol:
     standardise: bool  # each dimension to mean 0 and variance 1, and each target; otherwise codes to unit length
     decay: bool  # the step size falls to 0 along a cosine; otherwise the published rule
     epochs: int
-    patience: int | None  # None: no early stop
+    least_steps: int = 0  # few rows are trained for more epochs, until this many steps
+    patience: int | None = None  # epochs without a better held-out score; None: no early stop
 
 
-PUBLISHED = Protocol(standardise=False, decay=False, epochs=100, patience=PATIENCE)
-STANDARDISED = Protocol(standardise=True, decay=True, epochs=20, patience=None)
+PUBLISHED = Protocol(standardise=False, decay=False, epochs=100, patience=7)
+STANDARDISED = Protocol(standardise=True, decay=True, epochs=20, least_steps=300)
 
 
 def published_rate(train_loss: float) -> float:
@@ -56,50 +56,63 @@ def published_rate(train_loss: float) -> float:
 
 
 class SixLayerProbes(nn.Module):
-    """F probes side by side: the first axis of each parameter and buffer is F; activations are (F, H, B)."""
+    """F probes side by side. Activations are (F, H, B).
+
+    ``weights`` has a row per probe, of which ``parts`` are views: one tensor is one step of the optimiser.
+    """
 
     def __init__(self, code_dim: int, sizes: Sequence[int], seed: int = 0) -> None:
         """Weights as ``nn.Linear`` draws them, and the same for each probe, so that none depends on its neighbours."""
         super().__init__()
         generator = torch.Generator().manual_seed(seed)
-
-        def draw(*shape: int, fan_in: int) -> nn.Parameter:
-            weight = (2 * torch.rand(shape, generator=generator) - 1) / fan_in**0.5
-            return nn.Parameter(weight.repeat(len(sizes), 1, 1))
-
-        def fill(value: float) -> Tensor:
-            return torch.full((len(sizes), WIDTH), value)
-
         widths = (code_dim, *[WIDTH] * (DEPTH - 1))
-        self.hidden = nn.ParameterList(draw(WIDTH, fan_in, fan_in=fan_in) for fan_in in widths)
-        self.norm_scale = nn.ParameterList(fill(1.0) for _ in widths)
-        self.norm_shift = nn.ParameterList(fill(0.0) for _ in widths)
-        self.out = draw(max(sizes), WIDTH + 1, fan_in=WIDTH)  # row by row, so that more rows change none; bias last
-        for layer in range(DEPTH):
-            self.register_buffer(f"mean{layer}", fill(0.0))
-            self.register_buffer(f"variance{layer}", fill(1.0))
+        self.shapes = [(WIDTH, fan_in) for fan_in in widths] + [(DEPTH, 2, WIDTH), (max(sizes), WIDTH + 1)]
+        *hidden, norm, out = (torch.rand(shape, generator=generator) * 2 - 1 for shape in self.shapes)
+        norm[:, 0], norm[:, 1] = 1, 0  # scale, shift
+        drawn = [weight / weight.shape[1] ** 0.5 for weight in hidden] + [norm, out / WIDTH**0.5]
+        self.weights = nn.Parameter(torch.cat([part.flatten() for part in drawn]).repeat(len(sizes), 1))
+        self.running = torch.zeros(2, DEPTH, len(sizes), WIDTH)  # mean and variance of batch norm
+        self.running[1] = 1
         beyond = torch.arange(max(sizes)) >= torch.tensor(sizes)[:, None]  # (F, K) outputs that a probe does not have
-        self.mask = nn.Buffer(torch.zeros(beyond.shape).masked_fill(beyond, -torch.inf)[:, :, None])
+        self.mask = torch.zeros(beyond.shape).masked_fill(beyond, -torch.inf)[:, :, None]
         self.shift: Tensor | None = None  # of the codes; none: codes are scaled to unit length
         self.scale: Tensor | None = None
+
+    def parts(self) -> list[Tensor]:
+        """Hidden weights (F, H, D) and (F, H, H); scales and shifts of batch norm (F, 5, 2, H); output (F, K, H + 1).
+
+        The last column of the output is its bias.
+        """
+        lengths = [math.prod(shape) for shape in self.shapes]
+        split = self.weights.split(lengths, dim=1)
+        return [part.unflatten(1, shape) for part, shape in zip(split, self.shapes, strict=True)]
 
     def forward(self, z: Float32[Tensor, "b d"]) -> Float32[Tensor, "f k b"]:
         """Logits, or regressed targets."""
         x = F.normalize(z) if self.shift is None or self.scale is None else (z - self.shift) / self.scale
-        x = (self.hidden[0].flatten(0, 1) @ x.T).view(len(self.out), WIDTH, -1)
+        first, *hidden, norm, out = self.parts()
+        scales, shifts = (affine.unbind() for affine in norm.permute(2, 1, 0, 3).flatten(2).unbind())  # (F * H,) each
+        x = (first.flatten(0, 1) @ x.T)[None]  # (1, F * H, B), as batch norm wants it
         for layer in range(DEPTH):
-            x = x if layer == 0 else torch.bmm(self.hidden[layer], x)
-            x = F.leaky_relu_(self._normalise(x, layer), 0.01)
-        return torch.baddbmm(self.out[..., WIDTH:], self.out[..., :WIDTH], x) + self.mask
+            mean, variance = self.running[:, layer].flatten(1)  # views, updated in place
+            x = F.batch_norm(x, mean, variance, scales[layer], shifts[layer], self.training)
+            x = F.leaky_relu_(x, 0.01)
+            x = x.view(len(out), WIDTH, -1)
+            if layer < DEPTH - 1:
+                x = torch.bmm(hidden[layer], x).view(1, -1, x.shape[2])
+        return torch.baddbmm(out[..., WIDTH:], out[..., :WIDTH], x) + self.mask
 
-    def _normalise(self, x: Float32[Tensor, "f h b"], layer: int) -> Float32[Tensor, "f h b"]:
-        mean, variance = getattr(self, f"mean{layer}").view(-1), getattr(self, f"variance{layer}").view(-1)
-        weight, bias = self.norm_scale[layer].view(-1), self.norm_shift[layer].view(-1)
-        return F.batch_norm(x.reshape(1, -1, x.shape[2]), mean, variance, weight, bias, self.training).view_as(x)
+    def copy_from(self, other: "SixLayerProbes", here: Bool[np.ndarray, " f"], there: Bool[np.ndarray, " e"]) -> None:
+        """Make these probes equal to those of another batched model."""
+        self.weights.data[here] = other.weights.data[there]
+        self.running[:, :, here] = other.running[:, :, there]
 
-    def per_probe(self) -> list[Tensor]:
-        """All that differs between probes, each with F as its first axis."""
-        return [*self.parameters(), *self.buffers()]
+    def keep_only(self, which: Bool[np.ndarray, " f"], optimizer: torch.optim.Optimizer) -> None:
+        """The others leave the batched model and the moments of its optimiser."""
+        state = optimizer.state[self.weights]
+        self.weights.grad, self.weights.data = None, self.weights.data[which]
+        state.update({name: state[name][which] for name in ("exp_avg", "exp_avg_sq")})
+        self.running, self.mask = self.running[:, :, which], self.mask[which]
 
     @torch.no_grad()
     def outputs(self, z: Float32[np.ndarray, "n d"]) -> Float32[Tensor, "f k n"]:
@@ -125,19 +138,22 @@ def fit(
 
 def regress(
     z: Float32[np.ndarray, "n d"],
-    targets: Float32[np.ndarray, "t n"],
+    targets: Float32[np.ndarray, "r t n"],
     test: Float32[np.ndarray, "m d"],
     *,
     seed: int,
     protocol: Protocol = PUBLISHED,
-) -> Float32[np.ndarray, "t m"]:
-    """All targets of the test rows, by one network with an output for each, trained on the mean absolute error."""
-    centre, unit = np.zeros((len(targets), 1), np.float32), np.ones((len(targets), 1), np.float32)
+) -> Float32[np.ndarray, "r t m"]:
+    """Each version of the targets in the test rows, by a network with an output per target, trained on the L1 loss."""
+    if not protocol.decay and len(targets) > 1:  # the step size follows the loss of each
+        alone = [regress(z, version[None], test, seed=seed, protocol=protocol) for version in targets]
+        return np.concatenate(alone)
+    centre, unit = np.float32(0), np.float32(1)
     if protocol.standardise:
-        centre, unit = targets.mean(axis=1, keepdims=True), targets.std(axis=1, keepdims=True)
-    y = torch.as_tensor((targets - centre) / unit)[None]
-    probe = _train(z, y, SixLayerProbes(z.shape[1], [len(targets)], seed), seed, protocol)
-    return probe.outputs(test)[0].numpy() * unit + centre
+        centre, unit = targets.mean(axis=2, keepdims=True), targets.std(axis=2, keepdims=True)
+    y = torch.as_tensor((targets - centre) / unit)
+    probes = _train(z, y, SixLayerProbes(z.shape[1], [y.shape[1]] * len(y), seed), seed, protocol)
+    return probes.outputs(test).numpy() * unit + centre
 
 
 def _train(
@@ -157,16 +173,16 @@ def _train(
     generator = torch.Generator().manual_seed(seed)
     alive = np.arange(len(targets))
     best, best_epoch = np.full(len(targets), -np.inf), np.zeros(len(targets), dtype=int)
-    for epoch in range(protocol.epochs):
+    epochs = max(protocol.epochs, math.ceil(protocol.least_steps / math.ceil(len(x) / BATCH_SIZE)))
+    for epoch in range(epochs):
         order = torch.randperm(len(x), generator=generator)
         loss = _epoch(probes, optimizer, x, y, order)
         score = _score(probes.outputs(z_held), y_held)
         improved = score > best[alive]
         best[alive[improved]], best_epoch[alive[improved]] = score[improved], epoch
-        for old, new in zip(kept.per_probe(), probes.per_probe(), strict=True):
-            old.data[alive[improved]] = new.data[improved]
+        kept.copy_from(probes, np.isin(np.arange(len(targets)), alive[improved]), improved)
         if protocol.decay:
-            _set_rate(optimizer, RATE * (1 + math.cos(math.pi * (epoch + 1) / protocol.epochs)) / 2)
+            _set_rate(optimizer, RATE * (1 + math.cos(math.pi * (epoch + 1) / epochs)) / 2)
         elif y.is_floating_point():
             _set_rate(optimizer, published_rate(loss))
         if protocol.patience is not None:
@@ -174,20 +190,20 @@ def _train(
             if not going.any():
                 break
             if not going.all():
-                _leave(probes, optimizer, going)
+                probes.keep_only(going, optimizer)
                 alive, y, y_held = alive[going], y[going], y_held[going]
     return kept
 
 
 def _epoch(probes: SixLayerProbes, optimizer: torch.optim.Optimizer, x: Tensor, y: Tensor, order: Tensor) -> float:
-    """One pass over the rows in this order; the mean over batches of the first probe's loss."""
+    """One pass over the rows in this order; of regression the mean loss."""
     probes.train()
     losses = []
     for rows in order.split(BATCH_SIZE):
         if len(rows) > 1:
             out, wanted = probes(x[rows]), y[..., rows]
             if y.is_floating_point():
-                loss = F.l1_loss(out, wanted)
+                loss = (out - wanted).abs().mean(dim=(1, 2)).sum()
                 losses.append(loss.item())
             else:
                 loss = F.cross_entropy(out, wanted, reduction="sum") / len(rows)
@@ -207,17 +223,6 @@ def _score(out: Float32[Tensor, "f k n"], wanted: Tensor) -> np.ndarray:
 def _set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
     for group in optimizer.param_groups:
         group["lr"] = rate
-
-
-def _leave(probes: SixLayerProbes, optimizer: torch.optim.Optimizer, going: Bool[np.ndarray, " f"]) -> None:
-    """Only these probes stay in the batched model and in the moments of its optimiser."""
-    rows = torch.as_tensor(np.flatnonzero(going))
-    for tensor in probes.per_probe():
-        tensor.grad = None
-        tensor.data = tensor.data[rows]
-        for name in ("exp_avg", "exp_avg_sq"):
-            if name in optimizer.state[tensor]:
-                optimizer.state[tensor][name] = optimizer.state[tensor][name][rows]
 
 
 def linear_evaluation(

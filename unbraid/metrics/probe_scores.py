@@ -43,7 +43,7 @@ def problem(train: Codes, test: Codes, column: str) -> str:
 
 def accuracies(
     metric: Metric, train: Codes, test: Codes, column: str, variant: str, predicted: Int64[np.ndarray, "r m"]
-) -> Iterator[Score]:
+) -> tuple[Score, Score]:
     """The accuracy of the first row of predictions, and of the others: what the probe says after shuffled labels.
 
     `chance` is that of the most frequent value of the train rows.
@@ -61,8 +61,7 @@ def accuracies(
         num=len(test),
         note=f"{unseen} test rows have a value that no train row has" if unseen else "",
     )
-    yield found
-    yield _control(found, np.array([one[0] for one in shuffled]), shuffled[0][1:], (0.0, 1.0))
+    return found, _control(found, np.array([one[0] for one in shuffled]), shuffled[0][1:], (0.0, 1.0))
 
 
 def errors(

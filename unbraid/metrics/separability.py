@@ -1,4 +1,4 @@
-"""Separability: is a factor read from one dimension (`sap`), by a plane (`explicitness`), from few labels?
+"""Separability: is a factor read from one dimension, by a linear classifier, from few labels?
 
 Predictors are trained on the rows of the train split and scored on those of the test split. A factor's score is a mean
 over its test rows, or is linearised to one, so that its interval is a bootstrap over test rows; the total is the mean
@@ -20,6 +20,7 @@ from unbraid.records import Score
 from unbraid.tables import Codes
 
 _LOCATELLO = "Locatello et al. 2019, arXiv:1811.12359"
+_EFFICIENCY = f"{_LOCATELLO}; van Steenkiste et al. 2019, arXiv:1905.12506"
 _NUM_GROUPS = 20  # of the jackknife
 _NUM_DRAWS = 5  # of the few labels
 _FEW_LABELS = (10, 100, 1000)
@@ -46,8 +47,9 @@ def sap(codes: Codes, rng: np.random.Generator) -> list[Score]:
         Squared correlation: S_kf = cov(z_k, f)^2 / (var z_k var f) on test rows (published: on train rows); 0 if the
         variance of z_k is at most 1e-12.
     Range:
-        0 to 1, higher is better; about 0 by chance. With linear SVMs a perfect code has 1 less the accuracy of an
-        answer that knows nothing, and less where a factor has over three values: one line for each cannot part them.
+        0 to 1, higher is better; about 0 by chance. With linear SVMs a perfect code has at most 1 less the accuracy of
+        an answer that knows nothing, and less where a factor has over three values in a row: what lies in the middle
+        cannot be told from the rest by a threshold.
     Misleads:
         A factor in two dimensions scores 0, be each perfect. The SVM depends on the scale of the code, correlation on
         the order of the values: it means nothing for names without order or circular factors.
@@ -199,7 +201,9 @@ class _SortedRows:
         ascending = np.take_along_axis(x.T, order, axis=1).astype(float)
         by_value = np.take_along_axis(ascending, np.argsort(label[order], axis=1, kind="stable"), axis=1)
         self.rows = np.concatenate([ascending, by_value], axis=1)  # (D, 2N)
-        self.sums = [np.pad(np.cumsum(power, axis=1), ((0, 0), (1, 0))) for power in (self.rows, self.rows**2)]
+        self.sums = np.zeros((2, x.shape[1], 2 * len(x) + 1))
+        np.cumsum(self.rows, axis=1, out=self.sums[0, :, 1:])
+        np.cumsum(self.rows**2, axis=1, out=self.sums[1, :, 1:])
         self.counts = np.bincount(label)  # (K,)
         self.ends = np.cumsum(self.counts) + len(x)
         self.starts = self.ends - self.counts
@@ -297,7 +301,7 @@ def _logistic(x: Float[np.ndarray, "n d"], y: Int64[np.ndarray, " n"]) -> Any:
         return make_pipeline(StandardScaler(), LogisticRegression(max_iter=300)).fit(x, y)
 
 
-@metric(needs={"content"}, higher_is_better=True, source=f"{_LOCATELLO}, section 5.5; van Steenkiste et al. 2019")
+@metric(needs={"content"}, higher_is_better=True, source=_EFFICIENCY)
 def downstream_efficiency(codes: Codes, rng: np.random.Generator) -> list[Score]:
     """Accuracy of logistic regression with 10, 100, 1000 and all labels, and how much of it is there with 100.
 
@@ -318,9 +322,7 @@ def downstream_efficiency(codes: Codes, rng: np.random.Generator) -> list[Score]
     return _downstream(downstream_efficiency, codes, rng, lambda x, y, test: _logistic(x, y).predict(test))
 
 
-@metric(
-    needs={"content"}, higher_is_better=True, slow=True, source=f"{_LOCATELLO}, section 5.5; van Steenkiste et al. 2019"
-)
+@metric(needs={"content"}, higher_is_better=True, slow=True, source=_EFFICIENCY)
 def downstream_efficiency_gbt(codes: Codes, rng: np.random.Generator) -> list[Score]:
     """`downstream-efficiency` with gradient-boosted trees, which also read what is not linear.
 

@@ -33,11 +33,11 @@ class Group:
 
 
 def grouped(scores: Iterable[Score]) -> dict[str, list[Row]]:
-    """Metric -> its rows, in the order in which the metrics first occur."""
-    groups: dict[str, list[Row]] = {}
+    """Metric -> its rows, those of one column together, all in the order in which they first occur."""
+    groups: dict[str, dict[str, list[Row]]] = {}
     for score in scores:
-        groups.setdefault(score.metric, []).append(_row(score))
-    return groups
+        groups.setdefault(score.metric, {}).setdefault(score.column, []).append(_row(score))
+    return {metric: [row for rows in columns.values() for row in rows] for metric, columns in groups.items()}
 
 
 def page(
