@@ -8,6 +8,7 @@ UNBRAID_DATA (COIL-100) and is left out without it.
 
 import copy
 import dataclasses
+import itertools
 import os
 import statistics
 import time
@@ -69,7 +70,7 @@ def one_by_one(codes: Codes, epochs: int) -> None:
 
 def network(dim: int, size: int) -> nn.Sequential:
     widths, layers = (dim, *[128] * 5), []
-    for fan_in, fan_out in zip(widths, widths[1:], strict=False):
+    for fan_in, fan_out in itertools.pairwise(widths):
         layers += [nn.Linear(fan_in, fan_out, bias=False), nn.BatchNorm1d(fan_out), nn.LeakyReLU(0.01)]
     return nn.Sequential(*layers, nn.Linear(128, size))
 

@@ -14,7 +14,7 @@ import numpy as np
 from sklearn.svm import LinearSVC
 
 from unbraid import metrics
-from unbraid.metrics.separability import svm_hits
+from unbraid.metrics.one_dimensional_svm import svm_hits
 from unbraid.tables import Codes, DataSpec
 
 TRAIN, TEST, WIDTH, SIZES, EVERY, REPEATS = 10_000, 5_000, 128, (10, 10, 8, 4, 50), 16, 3

@@ -109,7 +109,9 @@ def test_without_a_domain_everything_is_content():
 
 def test_circular_factors_and_margins_reach_retrieval():
     pose = {"pose": perfect_codes().columns["pose"]}
-    one = quick(labels=pose, circular=["pose"], options={"retrieval": {"margins": {"pose": 1}}}, metrics=["retrieval"]).scores[-1]
+    one = quick(
+        labels=pose, circular=["pose"], options={"retrieval": {"margins": {"pose": 1}}}, metrics=["retrieval"]
+    ).scores[-1]
     assert one.chance == pytest.approx(3 / 5, abs=0.01)
 
 
@@ -200,7 +202,8 @@ def test_card_for_the_terminal(card):
 
 def test_a_factor_of_one_value_is_noted_not_an_error():
     card = quick(labels={**LABELS, "empty": np.zeros(960, dtype=int), "row": np.arange(960)}, domain="scanner")
-    notes = {one.column: one.note for one in card.scores if one.value is None and one.metric == "informativeness"}
+    undefined = [one for one in card.scores if one.value is None and one.metric == "informativeness"]
+    notes = {one.column: one.note for one in undefined}
     assert notes == {"empty": "one value only in the train split", "row": "960 values, but only 672 train rows"}
 
 

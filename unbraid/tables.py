@@ -23,8 +23,8 @@ Column = Int64[np.ndarray, " n"] | Float32[np.ndarray, " n"]
 class DataSpec:
     """What is fixed about a data set. A method is built from this and never sees the data set itself.
 
-    Categorical columns hold 0 .. size-1, real-valued columns are float32; where a value is missing they hold -1 and NaN.
-    Letters: N rows, D code width, G factors.
+    Categorical columns hold 0 .. size-1, real-valued columns are float32; a missing value is -1 or NaN. Letters: N
+    rows, D code width, G factors.
     """
 
     name: str

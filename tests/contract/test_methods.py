@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from fake_training import RecordingStep, tiny_batch, tiny_dataset
+from fake_training import RecordingStep, tiny_batch, tiny_dataset, tiny_loader
 
 from unbraid.data import DATASETS
 from unbraid.hparams import parse
@@ -68,7 +68,10 @@ def test_each_trainable_parameter_is_in_one_optimiser_and_gets_a_gradient(name):
     trainable = {id(p): key for key, p in model.named_parameters() if p.requires_grad}
     assert len(owned) == len(set(owned))
     assert set(owned) == set(trainable)
-    train(model.train(), tiny_batch(model), 1)
+    step, batch = RecordingStep(model.train()), tiny_batch(model)
+    for epoch in range(model.cfg.epochs):  # a method may train its parts in stages
+        model.begin_epoch(epoch, tiny_loader(model).in_order(model.cfg.batch_size), step)
+        model.update(batch, step)
     assert [key for key, p in model.named_parameters() if p.requires_grad and p.grad is None] == []
 
 

@@ -16,7 +16,9 @@ TOLERANCE = 0.12  # over three standard errors of an accuracy on the 240 test ro
 every_metric = pytest.mark.parametrize("name", METRICS)
 
 # What the perfect codes of 960 rows get where it is not near the best: a real-valued target in 20 bins needs more rows.
+# Left out below: a linear SVM on one dimension cannot tell many ordered values apart; few labels teach little.
 PERFECT = {"mig": 0.5, "nmig": 0.5}
+HANDICAPPED = {"linear SVM", "10 labels", "100 labels", "1000 labels", "100 labels / all labels"}
 # Scores of which no code is the perfect one: a code of few values is less even than noise, and has fewer dimensions.
 NO_PERFECT = {"uniformity", "effective-rank", "dead-dimensions"}
 
@@ -54,7 +56,8 @@ def test_scores_are_complete(name):
     for one in scored(name):
         assert one.source
         assert one.num > 0
-        assert one.low <= one.value <= one.high
+        if one.low is not None or not METRICS[name].slow:  # what takes minutes is not repeated for an interval
+            assert one.low <= one.value <= one.high
 
 
 @every_metric
@@ -62,7 +65,7 @@ def test_perfect_codes_score_well(name):
     for one in scored(name):
         if "shuffled" in one.variant:
             assert one.value <= one.chance + TOLERANCE or not one.higher_is_better
-        elif name in NO_PERFECT:
+        elif name in NO_PERFECT or one.variant in HANDICAPPED:
             continue
         elif one.higher_is_better:
             assert one.value > PERFECT.get(name, 0.9), one

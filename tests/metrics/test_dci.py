@@ -20,9 +20,9 @@ from unbraid.metrics.dci import (
     dci_gbt,
     dci_lasso,
     disentanglement,
-    l1_logistic,
-    mean_over_columns,
 )
+from unbraid.metrics.importance import l1_logistic
+from unbraid.metrics.tasks import mean_over_columns
 from unbraid.tables import Codes, DataSpec
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -146,7 +146,7 @@ def test_the_interval_covers_what_new_rows_give():
 
 
 def test_l1_logistic_is_the_optimum_that_saga_finds(monkeypatch):
-    monkeypatch.setattr("unbraid.metrics.dci._TOLERANCE", 1e-3)
+    monkeypatch.setattr("unbraid.metrics.importance._TOLERANCE", 1e-3)
     codes = golden_codes().rows("train")
     x = ((codes.z - codes.z.mean(axis=0)) / codes.z.std(axis=0)).astype(float)
     y, penalty = codes.columns["b"], 0.02

@@ -15,6 +15,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
 from unbraid.metrics import separability
+from unbraid.metrics.one_dimensional_svm import svm_hits, svms
 from unbraid.metrics.separability import (
     area_rows,
     downstream_efficiency,
@@ -22,8 +23,6 @@ from unbraid.metrics.separability import (
     explicitness,
     sap,
     squared_correlations,
-    svm_hits,
-    svms,
 )
 from unbraid.tables import Codes
 

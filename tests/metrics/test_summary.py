@@ -45,15 +45,21 @@ def test_the_probe_that_reads_most_is_reported_and_controls_and_errors_never():
     scores = [
         leak(0.3),
         leak(0.8, variant="six-layer"),
+        leak(0.7, variant="random features"),
+        leak(0.6, variant="six-layer, standardised"),
         leak(0.9, variant="linear, shuffled labels"),
+        leak(0.9, variant="six-layer, standardised, shuffled labels"),
         kept(None, note="one value only"),
-        kept(0.62, variant="linear, R2", column="age"),
+        kept(0.52, variant="linear, R2", column="age"),
+        kept(0.62, variant="random features, R2", column="age"),
+        kept(0.99, variant="random features, R2, shuffled labels", column="age"),
         kept(5.0, variant="linear, mean absolute error", column="age"),
+        kept(5.0, variant="six-layer, mean absolute error over batches", column="", over=("age",)),
     ]
     first, second, third = summary(scores, "paint")
     assert "80 % accuracy (six-layer probe" in first
     assert second == "What the code keeps of 'digit' is not defined: one value only."
-    assert third == "'age' can be read with R2 0.62 (linear probe): mostly kept."
+    assert third == "'age' can be read with R2 0.62 (random features probe): mostly kept."
 
 
 def test_retrieval():

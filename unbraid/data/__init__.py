@@ -38,7 +38,7 @@ def load(name: str, options: DataOptions | None = None) -> Dataset:
 
     Args:
         name: A row of ``DATASETS``, with parameters if wanted (``digits:bias=0.9,size=32``); or a path: a folder of
-            images, a table of their paths, a published .npz file, a prepared folder.
+            images, a table of their paths, a published .npz file or folder of biased images, a prepared folder.
 
     Raises:
         UserError: If the name or an option is wrong.
@@ -78,13 +78,15 @@ def slug(name: str) -> str:
 
 
 def _load_path(name: str, options: DataOptions) -> Dataset:
-    from unbraid.data import folder, official, store
+    from unbraid.data import bias_folder, folder, official, store
 
     path = Path(name).expanduser()
     if not path.exists():
         if "/" in name or "\\" in name or path.suffix in (*TABLES, ".npz"):
             raise DataError(f"no folder or file at {name}")
         raise UserError(f"unknown data set {name!r}, and no folder or file of that name.{did_you_mean(name, DATASETS)}")
+    if bias_folder.is_bias_folder(path):
+        return bias_folder.read(path, options, name=slug(name))
     if path.is_dir() and not store.is_store(path):
         return folder.read(path, options, name=slug(name))
     if path.suffix.lower() in TABLES:

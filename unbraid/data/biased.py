@@ -5,14 +5,14 @@ conflicts, that is, wears another value, each of the others equally likely; in t
 value wear every bias value equally often.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 from jaxtyping import Int64, UInt8
 
 from unbraid.data.splits import TEST, TRAIN, VALIDATION
 from unbraid.seeds import stream
 from unbraid.tables import DataSpec
-
-Values = tuple[str, ...]
 
 
 def published_share(bias: float, published: dict[float, float], usual: float) -> float:
@@ -21,7 +21,13 @@ def published_share(bias: float, published: dict[float, float], usual: float) ->
 
 
 def assign_bias(
-    label: Int64[np.ndarray, " n"], split: UInt8[np.ndarray, " n"], *, share: float, num_values: int, seed: int, name: str
+    label: Int64[np.ndarray, " n"],
+    split: UInt8[np.ndarray, " n"],
+    *,
+    share: float,
+    num_values: int,
+    seed: int,
+    name: str,
 ) -> Int64[np.ndarray, " n"]:
     """The bias value of each row. The test split's depends on the seed alone, so it is the same at every share."""
     bias = label.copy()
@@ -45,9 +51,10 @@ def hold_out(num_train: int, num_test: int, *, fraction: float, seed: int, name:
 
 
 def biased_spec(
-    name: str, image_shape: tuple[int, int, int], split: UInt8[np.ndarray, " n"], label: str, bias: str, values: dict[str, Values]
+    name: str, image_shape: tuple[int, int, int], split: UInt8[np.ndarray, " n"], values: Mapping[str, tuple[str, ...]]
 ) -> DataSpec:
-    """Both columns are factors; the bias is also the domain, what a code should be invariant to."""
+    """``values`` names the label's values, then the bias's. Both columns are factors; the bias is also the domain."""
+    label, bias = values
     return DataSpec(
         name=name,
         image_shape=image_shape,

@@ -31,8 +31,8 @@ def cifar10_files(found: Path) -> tuple[list[Path], list[Path]]:
     """The files for training and those for testing; a table is both.
 
     Args:
-        found: The folder of the batches, a folder with ``train`` and ``test``, or a Parquet table with the columns split,
-            label and image.
+        found: The folder of the batches, a folder with ``train`` and ``test``, or a Parquet table with the columns
+            split, label and image.
 
     Raises:
         DataError: If a file is missing.
@@ -40,7 +40,10 @@ def cifar10_files(found: Path) -> tuple[list[Path], list[Path]]:
     if found.is_file():
         return [found], [found]
     if (found / "train").is_dir():
-        parts = [sorted(file for file in (found / part).glob("*/*") if file.suffix.lower() in SUFFIXES) for part in ("train", "test")]
+        parts = [
+            sorted(file for file in (found / part).glob("*/*") if file.suffix.lower() in SUFFIXES)
+            for part in ("train", "test")
+        ]
         if not all(parts):
             raise DataError(f"{found} must hold train and test, each with a folder of images for each class")
         return parts[0], parts[1]
@@ -67,8 +70,8 @@ def _read_part(files: list[Path]) -> Part:
         images = _decode((file, str(file)) for file in files)
         return images, np.array([_class_of(file) for file in files], dtype=np.int64)
     read = _read_binary if files[0].suffix == ".bin" else _read_python
-    images, labels = zip(*map(read, files))
-    return np.concatenate(images), np.concatenate(labels)
+    parts = [read(file) for file in files]
+    return np.concatenate([images for images, _ in parts]), np.concatenate([labels for _, labels in parts])
 
 
 def _class_of(file: Path) -> int:

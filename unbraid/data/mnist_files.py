@@ -76,7 +76,13 @@ def _read_idx(path: Path) -> UInt8[np.ndarray, "..."]:
 
 def _check(images: tuple[Path, np.ndarray], labels: tuple[Path, np.ndarray]) -> Part:
     (path, x), (_, y) = images, labels
-    if x.dtype != np.uint8 or x.shape[1:] != (28, 28) or y.dtype.kind not in "iu" or y.shape != x.shape[:1] or not len(y):
+    if (
+        x.dtype != np.uint8
+        or x.shape[1:] != (28, 28)
+        or y.dtype.kind not in "iu"
+        or y.shape != x.shape[:1]
+        or not len(y)
+    ):
         raise DataError(f"{path}: {x.dtype} {x.shape} images and {y.shape} labels are not MNIST's; see {PAGE}")
     if not 0 <= y.min() <= y.max() <= 9:
         raise DataError(f"{labels[0]}: labels run from {y.min()} to {y.max()}, expected 0 to 9; see {PAGE}")

@@ -64,8 +64,8 @@ class DrNet(Method):
     needs = Needs(labels=frozenset({"domain"}), sampler="domain_balanced")
     presets = {
         "cpu": _CPU,
-        "digits": _CPU | {"epochs": 8},
-        "sprites": _CPU | {"epochs": 8},
+        "digits": _CPU,
+        "sprites": _CPU,
         "coil100": _CPU,
         "yale-b": _CPU | {"epochs": 60},
         "tiny": _TINY | {"adversary_width": 8},

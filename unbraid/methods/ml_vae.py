@@ -63,8 +63,8 @@ class MLVAE(Method):
     needs = Needs(labels=frozenset({"domain"}), sampler="domain_balanced")
     presets = {
         "cpu": _CPU,
-        "digits": _CPU | {"epochs": 8},
-        "sprites": _CPU | {"epochs": 8},
+        "digits": _CPU,
+        "sprites": _CPU,
         "coil100": _CPU,
         "yale-b": _CPU | {"epochs": 60},
         "tiny": _TINY | {"encoder_width": 4, "decoder_width": 16},

@@ -16,7 +16,18 @@ from unbraid.errors import DataError, UserError, did_you_mean
 from unbraid.records import Score
 from unbraid.tables import Codes, DataSpec
 
-_MODULES = ("probes", "retrieval", "information", "unsupervised", "collapse", "interventions", "bias")
+_MODULES = (
+    "probes",
+    "retrieval",
+    "knn",
+    "bias",
+    "information",
+    "dci",
+    "separability",
+    "interventions",
+    "unsupervised",
+    "collapse",
+)
 _registered: "dict[str, Metric]" = {}
 
 METRICS: "Mapping[str, Metric]"  # name -> metric, in the order of _MODULES; the files are imported at the first use
@@ -82,8 +93,8 @@ def metric(
 ) -> Callable[[Callable[..., list[Score]]], Metric]:
     """Register ``(codes, rng, **options) -> list[Score]`` under its own name, with hyphens.
 
-    Its docstring says what the score is, then, under headings of their own, ``Formula:``, ``Range:`` (with the direction
-    and what chance gives) and ``Misleads:``; the page, the docs and ``unbraid show`` print these.
+    Its docstring says what the score is, then, under headings of their own, ``Formula:``, ``Range:`` (with the
+    direction and what chance gives) and ``Misleads:``; the page, the docs and ``unbraid show`` print these.
 
     Args:
         needs: What the data must name, all of it: of "domain", "factors", "content", "targets", "label", "bias".

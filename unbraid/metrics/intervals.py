@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 _NUM_RESAMPLES = 999
+_MANY = 20_000
 _BATCH_BYTES = 64 * 2**20  # of the resampled rows that are held at a time
 
 
@@ -36,8 +37,11 @@ def bootstrap(
 
 
 def bootstrap_mean(values: Float[np.ndarray, " n"], rng: np.random.Generator) -> tuple[float | None, float | None]:
-    """The interval of the mean."""
-    return bootstrap(np.mean, values, rng=rng)
+    """The interval of the mean; of so many rows that the bootstrap would take seconds, its limit, the normal one."""
+    if len(values) <= _MANY:
+        return bootstrap(np.mean, values, rng=rng)
+    mean, half = float(values.mean()), 1.96 * float(values.std()) / len(values) ** 0.5
+    return mean - half, mean + half
 
 
 def mean_of_repeats(values: Float[np.ndarray, " r"]) -> tuple[float, float, float]:

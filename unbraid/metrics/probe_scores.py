@@ -12,7 +12,7 @@ from unbraid.metrics.intervals import bootstrap, mean_of_repeats
 from unbraid.records import Score
 from unbraid.tables import Codes
 
-_NUM_RESAMPLES = 999
+_NUM_RESAMPLES, _BLOCK = 999, 111  # of the bootstrap, and as many as are held at a time
 
 
 def same_rows(codes: Codes, columns: Iterable[str]) -> Iterator[tuple[list[str], Codes, Codes]]:
@@ -177,8 +177,10 @@ def _resampled(
     rows = np.concatenate([centred[None], centred[None] ** 2, residual**2, np.abs(residual)])  # (2 + 2R, T, M)
     num, flat = rows.shape[2], rows.reshape(-1, rows.shape[2]).T
     means = np.empty((_NUM_RESAMPLES, flat.shape[1]))
-    for place in range(_NUM_RESAMPLES):
-        means[place] = np.bincount(rng.integers(num, size=num), minlength=num) @ flat / num
+    for start in range(0, _NUM_RESAMPLES, _BLOCK):
+        drawn = rng.integers(num, size=(len(means[start : start + _BLOCK]), num))
+        counts = np.stack([np.bincount(one, minlength=num) for one in drawn])
+        means[start : start + _BLOCK] = counts @ flat / num
     first, second, *others = np.moveaxis(means.reshape(_NUM_RESAMPLES, *rows.shape[:2]), 1, 0)  # (S, T) each
     squares, absolute = np.stack(others).reshape(2, len(residual), _NUM_RESAMPLES, -1)
     with np.errstate(divide="ignore", invalid="ignore"):  # a resample of one row only, many times

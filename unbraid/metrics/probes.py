@@ -86,7 +86,8 @@ def six_layer_probe(
         As `leakage`, `informativeness`.
     Misleads:
         Where codes of unit length vary little about their mean, the published protocol reads far less than a linear
-        probe: low leakage by it alone is no invariance. Few rows make it stop too early; a note says when.
+        probe: low leakage by it alone is no invariance. Few rows make it stop too early, a note says when, and it may
+        not reach targets far from 0 at all.
 
     Args:
         protocols: Of "six-layer" and "six-layer, standardised".
@@ -97,10 +98,15 @@ def six_layer_probe(
     content, domain = codes.spec.content, codes.spec.domain
     columns = dict.fromkeys(content, informativeness) | ({} if domain is None else {domain: leakage})
     scores = list(_read([six_layer(name) for name in protocols], columns, codes.spec.targets, codes, rng))
-    if (num := len(codes.rows("train"))) < _FEW_ROWS:
-        few = f"{num} train rows are few for this probe, it may stop too early"
-        scores = [dataclasses.replace(score, note="; ".join(filter(None, (score.note, few)))) for score in scores]
-    return scores
+    if (num := len(codes.rows("train"))) >= _FEW_ROWS:
+        return scores
+    few = f"{num} train rows are few for this probe, it may stop too early"
+    return [
+        score
+        if "standardised" in score.variant
+        else dataclasses.replace(score, note="; ".join(filter(None, (score.note, few))))
+        for score in scores
+    ]
 
 
 @metric(needs={"label"}, higher_is_better=True, source=_IP_IRM)

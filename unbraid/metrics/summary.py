@@ -12,8 +12,8 @@ _KEPT = ((0.1, "hardly kept"), (0.5, "kept in part"), (0.9, "mostly kept"), (2.0
 def summary(scores: Iterable[Score], domain: str | None = None) -> list[str]:
     """A sentence on the leak of the domain, one on each content column, one on each gallery of the retrieval.
 
-    Of several probes the one that reads most is reported. What is said depends on where its score lies between chance
-    and 1; a score whose 95 % interval reaches down to chance counts as chance.
+    Of several probes the one that reads most is reported; controls and errors are left out. What is said depends on
+    where its score lies between chance and 1; a score whose 95 % interval reaches down to chance counts as chance.
 
     Args:
         domain: The column whose leak is reported; None for any.

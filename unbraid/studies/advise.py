@@ -36,6 +36,7 @@ from unbraid.studies.outcome import Outcome, grid
 from unbraid.studies.plan import Plan, Study, remember, train_all
 from unbraid.studies.published import INVARIANCE
 from unbraid.tables import Dataset
+from unbraid.types import Method
 
 AUGMENTATIONS = tuple(INVARIANCE)  # DCoDR's thirteen
 JUDGE = "untrained"
@@ -57,7 +58,7 @@ class Advise(Study):
         if not dataset.spec.content:
             raise UserError("advice needs content factors: give --factors, or labels with a column besides the domain")
         encoder, judge = self._judge(plan, dataset)
-        bench = Bench.draw(encoder, dataset, self.images, plan.seeds[0])
+        bench = Bench.draw(encoder.method, dataset, self.images, plan.seeds[0])
         shown = track(AUGMENTATIONS, "judging", console=Console(stderr=True), transient=True)
         rows = [row for name in shown for row in self._rows(plan, bench, judge, name)]
         kept = recipe(rows, dataset.spec.content, self.tolerance)
@@ -113,7 +114,8 @@ class Advise(Study):
         table = grid(["augmentation", "pixels moved", "codes moved", *names, "recipe"], [first, chance, *lines])
         return "\n".join(
             [f"# {plan.data}: augmentations for {self.method}\n", f"Judge: {judge}; {rows[0]['num']} test images.\n",
-             table, _READING.format(tolerance=self.tolerance), *_verdict(rows, kept, content, self.method, plan)]
+             table, _READING.format(tolerance=self.tolerance), *_verdict(rows, kept, content, self.method, plan),
+             _doubts(rows, kept, readable(rows, content), self.tolerance)]
         ) + "\n"  # fmt: skip
 
 
@@ -123,6 +125,13 @@ _READING = (
     "moved: mean distance between an image's code and that of its augmented copy, of that between two images. In the "
     "recipe: what changes images and costs no content factor that the judge can read more than {tolerance}.\n"
 )
+
+
+def _doubts(rows: Sequence[Mapping[str, Any]], kept: Sequence[str], judged: Sequence[str], tolerance: float) -> str:
+    """Which of the recipe may cost more than is tolerated, for all that so many test images can say."""
+    beyond = [row["augmentation"] for row in rows if row["column"] in judged and row["high"] > tolerance]
+    unsure = [name for name in kept if name in beyond]
+    return f"Not certain, as their intervals reach beyond the tolerance: {', '.join(unsure)}." if unsure else ""
 
 
 def _verdict(
@@ -159,7 +168,7 @@ def recipe(rows: Sequence[Mapping[str, Any]], content: Sequence[str], tolerance:
 class Bench:
     """Images with their codes and labels; the first ``num_train`` are train rows, the others test rows."""
 
-    encoder: Encoder
+    model: Method
     images: UInt8[np.ndarray, "n h w c"]
     z: Float32[np.ndarray, "n d"]
     num_train: int
@@ -167,7 +176,7 @@ class Bench:
     sizes: Mapping[str, int]
 
     @classmethod
-    def draw(cls, encoder: Encoder, dataset: Dataset, images: int, seed: int) -> "Bench":
+    def draw(cls, model: Method, dataset: Dataset, images: int, seed: int) -> "Bench":
         """Rows in which every column is known. Raises: UserError if a split has fewer than two of them."""
         spec = dataset.spec
         names = [*spec.content, *([spec.domain] if spec.domain else [])]
@@ -181,8 +190,8 @@ class Bench:
             parts.append(np.sort(stream(seed, "advise", split).permutation(rows)[:most]))
         rows = np.concatenate(parts)
         columns = {name: dataset.columns[name][rows] for name in names}
-        z = encode_pixels(encoder.method, dataset.images[rows])
-        return cls(encoder, dataset.images[rows], z, len(parts[0]), columns, spec.sizes)
+        z = encode_pixels(model, dataset.images[rows])
+        return cls(model, dataset.images[rows], z, len(parts[0]), columns, spec.sizes)
 
     def rows(self, augmentation: str, seed: int) -> list[dict[str, Any]]:
         """What the augmentation does to each column."""
@@ -238,5 +247,5 @@ class Bench:
                 x = to_tensor(self.images[start : start + _BATCH], torch.device("cpu"))
                 moved = augment.apply(x, draws[start : start + _BATCH])[:, 0]
                 change += float((moved - x).abs().mean(dim=(1, 2, 3)).sum())
-                codes.append(self.encoder.method.encode(moved).float())
+                codes.append(self.model.encode(moved).float())
         return torch.cat(codes).numpy(), change / len(self.images)

@@ -13,7 +13,6 @@ from rich.progress import track
 from unbraid.augment import views as find_views
 from unbraid.augment.ops import Brightness
 from unbraid.augment.recipes import Recipe
-from unbraid.data import base_name
 from unbraid.encode import to_tensor
 from unbraid.errors import UserError
 from unbraid.hparams import hp
@@ -29,9 +28,11 @@ from unbraid.tables import Dataset
 
 METHOD = "autoencoder"
 SAME = 1e-8  # images that are no further apart are the same: a ratio to their distance says nothing
+RECONSTRUCTION = "reconstruction"
 SCORES = ("f_norm", "f_unnorm", "f_norm_of_means")
 _OF_SUPPLEMENT = {"low-brightness": Recipe(Brightness((0.3, 0.8)))}  # the code, and our view, have 0.2 to 0.6
 _BATCH = 64
+_LEARNED = 0.9  # share of the second distance above which nothing was learned
 _ABOUT = (
     "f_unnorm = d(AE(x), AE(t(x))) and f_norm = f_unnorm / d(x, t(x)), means over test images; both small: the "
     "autoencoder is invariant to t. The last column divides the means in place of averaging ratios; the paper does not "
@@ -61,7 +62,8 @@ class Augmentations(Study):
         train_all(jobs)
         measured = [self._measure(job, dataset, distance) for job in jobs]
         rows = [row for name in published.INVARIANCE for row in _rows(plan, name, [one[name] for one in measured])]
-        return Outcome(text=_text(plan, rows, distance.kind), rows=rows)
+        learned = [one[RECONSTRUCTION] for one in measured]
+        return Outcome(text=_text(plan, rows, learned, distance.kind), rows=rows)
 
     def _measure(self, job: Job, dataset: Dataset, distance: PerceptualDistance) -> dict[str, dict[str, Any]]:
         """The scores of each transformation; what was measured before is not measured again."""
@@ -71,15 +73,17 @@ class Augmentations(Study):
         model = load(job.run.path).method
         images, console = dataset.images[rows], Console(stderr=True)
 
-        def measure(name: str) -> Any:
-            key = f"{name}; {len(rows)} images; {self.perceptual}: {distance.kind}"
-            return remember(
-                job.run.path / "augmentations.jsonl",
-                key,
-                lambda: summary(invariance(model, distance, images, name, seed), seed),
-            )
+        def measure(name: str) -> dict[str, Any]:
+            if name == RECONSTRUCTION:
+                return reconstruction(model, distance, images)
+            return summary(invariance(model, distance, images, name, seed), seed)
 
-        return {name: measure(name) for name in track(published.INVARIANCE, "measuring", console=console)}
+        def recall(name: str) -> Any:
+            key = f"{name}; {len(rows)} images; {self.perceptual}: {distance.kind}"
+            return remember(job.run.path / "augmentations.jsonl", key, lambda: measure(name))
+
+        names = (RECONSTRUCTION, *published.INVARIANCE)
+        return {name: recall(name) for name in track(names, "measuring", console=console, transient=True)}
 
 
 @dataclass(frozen=True)
@@ -113,6 +117,18 @@ def invariance(model: Any, distance: PerceptualDistance, images: np.ndarray, nam
             parts.append(torch.stack([distance.per_image(moved, x), after]))
     before, after = torch.cat(parts, dim=1).double().numpy()
     return Distances(before, after)
+
+
+def reconstruction(model: Any, distance: PerceptualDistance, images: np.ndarray) -> dict[str, Any]:
+    """Mean distance of an image from its reconstruction, and from that of the image before it."""
+    own, other = [], []
+    with torch.inference_mode():
+        for start in range(0, len(images), _BATCH):
+            x = to_tensor(images[start : start + _BATCH], torch.device("cpu"))
+            drawn = model.reconstruct(x)
+            own.append(distance.per_image(drawn, x))
+            other.append(distance.per_image(drawn.roll(1, dims=0), x))
+    return {"own": float(torch.cat(own).mean()), "other": float(torch.cat(other).mean())}
 
 
 def summary(found: Distances, seed: int) -> dict[str, Any]:
@@ -155,18 +171,17 @@ def _rows(plan: Plan, name: str, seeds: Sequence[Mapping[str, Any]]) -> list[dic
             "changed": seeds[0]["changed"],
             "num": seeds[0]["num"],
         }
-        for published_set in (base_name(plan.data), "mean"):
-            known = published_set in published.SETS and place < 2
-            at = published.SETS.index(published_set) if known else 0
-            column = "published" if published_set != "mean" else "published mean"
-            row[column] = published.INVARIANCE[name][at][place] if known else float("nan")
+        if place < 2:
+            own_set = published.published_set(plan.data)
+            if own_set in published.SETS:
+                row["published"] = published.INVARIANCE[name][published.SETS.index(own_set)][place]
+            row["published mean"] = published.INVARIANCE[name][-1][place]
         rows.append(row)
     return rows
 
 
-def _text(plan: Plan, rows: Sequence[Mapping[str, Any]], kind: str) -> str:
-    has_set = base_name(plan.data) in published.SETS
-    columns = ["published", "published mean"] if has_set else ["published mean"]
+def _text(plan: Plan, rows: Sequence[Mapping[str, Any]], learned: Sequence[Mapping[str, float]], kind: str) -> str:
+    columns = [name for name in ("published", "published mean") if name in rows[0]]
     headers = ["transformation"]
     for score in SCORES[:2]:
         headers += [f"{score} (lower)", *(f"{score}, {column}" for column in columns)]
@@ -182,14 +197,25 @@ def _text(plan: Plan, rows: Sequence[Mapping[str, Any]], kind: str) -> str:
         ratio = mine["f_norm_of_means"]["mean"]
         lines.append([*line, "" if np.isnan(ratio) else number(ratio)])
     same = [row["transformation"] for row in rows if row["score"] == "f_norm" and not row["changed"]]
-    notes = [_ABOUT.format(distance=kind)] + ([] if kind == "vgg16" else [_NOT_VGG])
+    notes = [_learned(learned), _ABOUT.format(distance=kind)] + ([] if kind == "vgg16" else [_NOT_VGG])
     notes += [f"{published.CORRECTION}."]
     notes += [f"Not defined, as these change no image: {', '.join(same)}."] if same else []
     notes += ["Published Edges2Shoes numbers are of photos alone; these data are both modalities."] * (
-        base_name(plan.data) == "edges2shoes"
+        published.published_set(plan.data) == "edges2shoes"
     )
     table = grid([*headers, "ratio of means"], lines)
     return "\n".join([f"# {plan.data}: what an autoencoder is invariant to\n", table, *_order(rows), "", *notes]) + "\n"
+
+
+def _learned(seeds: Sequence[Mapping[str, float]]) -> str:
+    """An autoencoder that ignores its input is invariant to everything."""
+    own, other = (float(np.mean([one[key] for one in seeds])) for key in ("own", "other"))
+    text = f"d(x, AE(x)) is {number(own)} on average, and {number(other)} where another image was reconstructed"
+    return (
+        f"{text}: this autoencoder tells images hardly apart, so its invariance means nothing."
+        if (own > _LEARNED * other)
+        else f"{text}."
+    )
 
 
 def _order(rows: Sequence[Mapping[str, Any]]) -> list[str]:

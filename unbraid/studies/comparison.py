@@ -48,7 +48,9 @@ def summary(scores: Sequence[Record], first: str) -> str:
 
 
 def every_score(scores: Sequence[Record]) -> str:
-    return "## Every score\n\n" + tables.markdown(tables.tables(tables.score_rows(scores)))
+    """All but the controls on shuffled labels, which stand in the report and beside the numbers."""
+    measured = [record for record in scores if not record.variant.endswith(tables.CONTROL)]
+    return "## Every score\n\n" + tables.markdown(tables.tables(tables.score_rows(measured)))
 
 
 def rows(scores: Sequence[Record]) -> list[dict[str, Any]]:

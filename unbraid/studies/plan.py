@@ -30,7 +30,7 @@ class Job:
 
     @property
     def label(self) -> str:
-        return f"{self.config.method}, {self.setting}" if self.setting else self.config.method
+        return f"{self.config.method}: {self.setting}" if self.setting else self.config.method
 
 
 @dataclass(frozen=True, kw_only=True)
