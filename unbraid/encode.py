@@ -1,6 +1,6 @@
 """Encoder and images to codes: evaluation mode, float32, no augmentation."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,26 +14,34 @@ from torch import Tensor
 from unbraid.data.pictures import Look, decode_all, deep_files, first_three
 from unbraid.errors import DataError
 from unbraid.tables import Codes, Dataset, DataSpec
-from unbraid.types import Method
+from unbraid.types import Method, Predicts
 
 _BATCH = 256
 
 
 def encode_dataset(method: Method, dataset: Dataset) -> Codes:
-    """The code of every row, with its columns."""
-    starts = range(0, len(dataset), _BATCH)
-    console = Console(stderr=True)
-    shown = track(starts, "encoding", console=console, disable=len(starts) < 20, transient=True)
-    parts = [encode_pixels(method, dataset.images[start : start + _BATCH]) for start in shown]
-    return Codes(spec=dataset.spec, z=np.concatenate(parts), columns=dataset.columns, split=dataset.split)
+    """The code of every row, with its columns and, if the method predicts the label, its logits."""
+    z = _apply(method.encode, method, dataset.images, "encoding")
+    logits = _apply(method.predict, method, dataset.images, "predicting") if isinstance(method, Predicts) else None
+    return Codes(spec=dataset.spec, z=z, logits=logits, columns=dataset.columns, split=dataset.split)
 
 
 def encode_pixels(method: Method, images: np.ndarray) -> Float32[np.ndarray, "n d"]:
     """Codes of uint8 images (N, H, W, C)."""
+    return _apply(method.encode, method, images)
+
+
+def _apply(
+    network: Callable[[Tensor], Tensor], method: Method, images: np.ndarray, what: str = ""
+) -> Float32[np.ndarray, "n d"]:
+    """A network of the method on all images, piece by piece; ``what`` it does is shown if there are many."""
     device = next(method.parameters()).device
+    starts = range(0, len(images), _BATCH)
+    console = Console(stderr=True)
+    shown = track(starts, what, console=console, disable=not what or len(starts) < 20, transient=True)
     with torch.inference_mode():
-        parts = [method.encode(to_tensor(images[i : i + _BATCH], device)) for i in range(0, len(images), _BATCH)]
-    return torch.cat(parts).float().cpu().numpy()
+        parts = [network(to_tensor(images[start : start + _BATCH], device)).float().cpu().numpy() for start in shown]
+    return np.concatenate(parts)
 
 
 def to_tensor(images: np.ndarray, device: torch.device) -> Float[Tensor, "n c h w"]:

@@ -19,7 +19,7 @@ class Needs:
     """What ``update`` will read. The loader supplies exactly this."""
 
     views: int = 0  # augmented copies per image
-    labels: frozenset[str] = frozenset()  # of {"domain", "label", "factors"}
+    labels: frozenset[str] = frozenset()  # of {"domain", "label", "factors", "bias"}
     sampler: Literal["shuffle", "domain_balanced"] = "shuffle"  # balanced: g domains x m images per batch
 
 
@@ -33,6 +33,7 @@ class Batch:
     domain: Int[Tensor, " b"] | None = None  # None unless declared; the same below
     label: Int[Tensor, " b"] | None = None
     factors: Int[Tensor, "b g"] | None = None
+    bias: Int[Tensor, " b"] | None = None
     weight: float = 1.0  # this process's share of the global batch times the number of processes
 
 
@@ -46,7 +47,7 @@ class Method(nn.Module, abc.ABC):
     """The only base class. Subclasses are final except for variants in the same file."""
 
     config_class: ClassVar[type]
-    needs: ClassVar[Needs] = Needs()
+    needs: Needs = Needs()  # of the class; of the instance where options change it
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}  # data set or purpose -> what differs from the defaults
     views: ClassVar[str] = "identity"  # the recipe of augment/ that the paper uses
 
@@ -78,3 +79,11 @@ class Decodes(Protocol):
     """A method that can draw an image from a code and a domain."""
 
     def decode(self, z: Float[Tensor, "b d"], domain: Int[Tensor, " b"]) -> Float[Tensor, "b c h w"]: ...
+
+
+@runtime_checkable
+class Predicts(Protocol):
+    """A method that predicts the label."""
+
+    def predict(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b k"]:
+        """Logits of the label's values."""

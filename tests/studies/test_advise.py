@@ -35,12 +35,19 @@ def dataset(num=240):
     columns = {name: rng.integers(size, size=num) for name, size in SIZES.items()}
     images = rng.integers(0, 30, (num, 16, 16, 3)) + 40 * columns["camera"][:, None, None, None]
     for image, side, hue in zip(images, columns["side"], columns["hue"], strict=True):
-        image[4:12, 8 * side : 8 * side + 8, hue] += 90
+        image[4:12, 8 * side : 8 * side + 8, hue] += (67, 34, 175)[hue]  # of equal luminance
     spec = DataSpec(
         name="squares", image_shape=(3, 16, 16), num_train=160, sizes=SIZES, factors=tuple(SIZES), domain="camera"
     )
     split = np.repeat(np.array([0, 2], dtype=np.uint8), [160, num - 160])
     return Dataset(spec=spec, images=images.astype(np.uint8), columns=columns, split=split)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_probe():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("unbraid.metrics.random_features.WIDTH", 64)
+        yield
 
 
 @pytest.fixture(scope="module")

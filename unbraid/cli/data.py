@@ -25,7 +25,10 @@ def parser(parser: "ArgumentParser", words: Sequence[str]) -> None:
     )
     parser.add_argument("data", type=str, help="a data set's name, or the path of your own images")
     parser.add_argument(
-        "--out", type=str | None, default=None, help="what to write; of bias a folder, or a file ending in .npz"
+        "--out",
+        type=str | None,
+        default=None,
+        help="what to write: a file; for published a folder; for bias a folder, or a file ending in .npz",
     )
     parser.add_argument(
         "--layout",

@@ -68,7 +68,7 @@ def is_bias_folder(path: Path) -> bool:
 
 
 def read(path: Path, options: DataOptions, *, name: str) -> Dataset:
-    """The data set of a folder with ``align`` and ``conflict``: columns target and bias.
+    """The data set of a folder with ``align`` and ``conflict``: columns target and bias. ``cmnist/1pct`` is cmnist.
 
     Raises:
         UserError: If an option is given that such a folder answers itself.
@@ -77,7 +77,9 @@ def read(path: Path, options: DataOptions, *, name: str) -> Dataset:
     dataclasses.replace(options, size=DataOptions.size, color=DataOptions.color).refuse_own_images(name)
     if options.size < 8:
         raise UserError(f"--size {options.size}: the side of an image is at least 8 pixels")
-    return _read(path, name, options.size, options.color)
+    place = path.resolve()
+    named = place.parent.name if place.name.endswith("pct") else name
+    return _read(path, named, options.size, options.color)
 
 
 def write(dataset: Dataset, root: Path) -> Path:

@@ -24,7 +24,9 @@ CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "hors
 _TRAIN = tuple(f"data_batch_{number}" for number in range(1, 6))
 _ARRAY = {"_reconstruct", "ndarray", "dtype"}  # what NumPy's pickled array calls
 
-Part = tuple[UInt8[np.ndarray, "n 32 32 3"], Int64[np.ndarray, " n"]]
+Images = UInt8[np.ndarray, "n 32 32 3"]
+Labels = Int64[np.ndarray, " n"]
+Part = tuple[Images, Labels]
 
 
 def cifar10_files(found: Path) -> tuple[list[Path], list[Path]]:
@@ -54,15 +56,18 @@ def cifar10_files(found: Path) -> tuple[list[Path], list[Path]]:
     return files[:-1], files[-1:]
 
 
-def read_cifar10(train: list[Path], test: list[Path]) -> tuple[Part, Part]:
-    """Images and labels for training, and those for testing.
+def read_cifar10(train: list[Path], test: list[Path]) -> tuple[Images, Labels, int]:
+    """All images and labels, those for training first, and how many are for training.
 
     Raises:
         DataError: If a file is damaged or another one.
     """
     if train == test:
-        return _read_parquet(train[0], "train"), _read_parquet(train[0], "test")
-    return _read_part(train), _read_part(test)
+        parts = [_read_parquet(train[0], split) for split in ("train", "test")]
+    else:
+        parts = [_read_part(files) for files in (train, test)]
+    (images, labels), (test_images, test_labels) = parts
+    return np.concatenate([images, test_images]), np.concatenate([labels, test_labels]), len(images)
 
 
 def _read_part(files: list[Path]) -> Part:
@@ -83,7 +88,7 @@ def _class_of(file: Path) -> int:
     raise DataError(f"{file.parent} is named after no class of CIFAR-10: {', '.join(CLASSES)}, or 0 to 9")
 
 
-def _decode(sources: Iterable[tuple[Any, str]]) -> UInt8[np.ndarray, "n 32 32 3"]:
+def _decode(sources: Iterable[tuple[Any, str]]) -> Images:
     images = []
     for source, name in sources:
         try:

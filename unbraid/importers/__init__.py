@@ -7,6 +7,7 @@ from unbraid.registry import lookup
 
 IMPORTERS = {
     "dcodr": "dcodr:read",  # Kahana & Hoshen 2022: encoder_*.pth, generator_*.pth, config.pkl
+    "lord": "lord:read",  # Gabbay & Hoshen 2020: latent.pth, amortized.pth
 }
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 from unbraid import checkpoint, data
@@ -97,7 +98,8 @@ def data_spec(path: str | None, fallback: DataSpec, config: RunConfig) -> DataSp
 def plain(settings: Mapping[str, Any], key: str, kinds: type | tuple[type, ...], where: Path) -> Any:
     """One setting. Raises: UserError if it is missing or of another type."""
     value = settings.get(key)
-    value = value.item() if hasattr(value, "item") else value
+    if isinstance(value, np.generic):
+        value = value.item()
     if not isinstance(value, kinds):
         raise UserError(f"{where} lacks {key}, or it is of another type; is this the folder of a published run?")
     return value

@@ -16,6 +16,11 @@ METHODS = {
     "ml-vae": "ml_vae:MLVAE",  # Bouchacourt et al. 2018
     "dann": "dann:DANN",  # Ganin et al. 2016, on SimCLR's task
     "autoencoder": "autoencoder:Autoencoder",  # the one of Kahana & Hoshen 2022, supplement
+    "vanilla": "vanilla:Vanilla",  # a plain classifier
+    "lff": "lff:LfF",  # Nam et al. 2020
+    "disent-swap": "disent_swap:DisEntSwap",  # Lee et al. 2021
+    "group-dro": "group_dro:GroupDRO",  # Sagawa et al. 2020
+    "jtt": "jtt:JTT",  # Liu et al. 2021
     "untrained": "untrained:Untrained",
 }
 

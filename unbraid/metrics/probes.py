@@ -109,7 +109,7 @@ def six_layer_probe(
     ]
 
 
-@metric(needs={"label"}, higher_is_better=True, source=_IP_IRM)
+@metric(needs={"label"}, higher_is_better=True, source=_IP_IRM, slow=True)  # a second, but it loads torch
 def linear_evaluation(codes: Codes, rng: np.random.Generator) -> list[Score]:
     """Top-1 and top-5 accuracy of one linear layer that predicts the label from the code as it is, not normalised.
 
