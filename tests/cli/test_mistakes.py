@@ -36,7 +36,7 @@ WORDS = {
     "weights": ([*TRAIN, "--weights", "moco.pth"], "no weights at moco.pth"),
     "tracker": ([*TRAIN, "--tracker", "tensorbord"], "--tracker tensorbord: Unsupported"),
     "list": (["list", "method"], "kind must be one of 'methods', 'data', 'views', 'metrics', not 'method'"),
-    "action": (["data", "prep", "digits"], "action must be one of 'prepare', 'export', not 'prep'"),
+    "action": (["data", "prep", "digits"], "action must be one of 'prepare', 'export', 'bias', not 'prep'"),
     "missing word": (["report"], "report: the following arguments are required: folders"),
     "too many words": ([*TRAIN, "surplus"], "unrecognized arguments: surplus"),
     "no value": ([*TRAIN, "--epochs"], "argument --epochs: expected one argument"),

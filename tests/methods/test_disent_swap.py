@@ -7,6 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from fake_training import tiny_batch, tiny_dataset
+from published_debias import PlainStep, published_fill, published_images
 
 from unbraid.hparams import parse
 from unbraid.methods.disent_swap import Config, DisEntSwap
@@ -30,25 +31,6 @@ GOLDEN_CONFIG = {
 }
 
 
-def published_images(ids):
-    """Pixel (y, x, c) of image i is (31 i + 7 y + 13 x + 17 c) mod 256."""
-    i, c, y, x = (torch.arange(n) for n in (0, 3, 28, 28))
-    i = torch.tensor(ids)[:, None, None, None]
-    return ((31 * i + 7 * y[:, None] + 13 * x + 17 * c[:, None, None]) % 256).float() / 255
-
-
-@torch.no_grad()
-def published_fill(modules, shift):
-    params = [param for module in modules for param in module.parameters()]
-    for n, param in enumerate(params):
-        j = torch.arange(param.numel(), dtype=torch.float64)
-        if param.dim() == 2:
-            values = torch.sin(0.7 * j + n + shift) * (6 / param.shape[1]) ** 0.5 * (200 if n == 0 else 1)
-        else:
-            values = 0.1 * torch.sin(j + n + shift)
-        param.copy_(values.view_as(param))
-
-
 def golden_model(**values):
     model = DisEntSwap(parse(Config, GOLDEN_CONFIG | values, owner="disent-swap"), SPEC).train()
     published_fill([model.encoder, model.head], 2)
@@ -62,26 +44,23 @@ def golden_batch():
     return Batch(index=torch.arange(256), x=x, views=x.new_zeros(256, 0, 3, 28, 28), label=torch.tensor(ids) % 3)
 
 
-class ScaledStep:
-    """A trainer's step with the method's schedule."""
+class ScaledStep(PlainStep):
+    """With the method's schedule, as the trainer applies it."""
 
     def __init__(self, model):
-        self.model, self.logs, self.done = model, [], 0
-        (self.optimizer,) = model.optimizers().values()
+        super().__init__(model)
+        self.model = model
 
     def __call__(self, optimizer, terms, *, log=None):
         for group in self.optimizer.param_groups:
-            group["lr"] = self.model.cfg.lr * self.model.lr_scale(self.done / self.model.num_batches)
-        self.optimizer.zero_grad()
-        sum(terms.values()).backward()
-        self.optimizer.step()
-        self.done += 1
-        self.logs.append({name: value.item() for name, value in (terms | (log or {})).items()})
+            group["lr"] = self.model.cfg.lr * self.model.lr_scale(len(self.logs) / self.model.num_batches)
+        super().__call__(optimizer, terms, log=log)
 
 
-def published_accuracy(model, ids):
+def published_accuracy(model, first, num):
     with torch.inference_mode():
-        return (model.predict(published_images(ids)).argmax(1) == torch.tensor(ids) % 3).float().mean().item()
+        answers = model.predict(published_images(range(first, first + num))).argmax(1)
+    return (answers == torch.arange(num) % 3).float().mean().item()
 
 
 def test_first_published_forward():  # G8
@@ -108,8 +87,8 @@ def test_eight_published_steps(monkeypatch):  # G8
         found = {name: found[name] * (2 if "swap" in name else 1) for name in found}  # logged before swap_weight 0.5
         for name in ("conflict", "align", "swap_conflict", "swap_align"):
             assert found[name] == pytest.approx(want[name], rel=1e-5), (t, name)
-        assert published_accuracy(model, list(range(1000, 1030))) == pytest.approx(want["validation"], abs=1e-6), t
-        assert published_accuracy(model, list(range(2000, 2060))) == pytest.approx(want["test"], abs=1e-6), t
+        assert published_accuracy(model, 1000, 30) == pytest.approx(want["validation"], abs=1e-6), t
+        assert published_accuracy(model, 2000, 60) == pytest.approx(want["test"], abs=1e-6), t
     assert next(perms, None) is None  # swapped in steps 3 to 7, no other
     for row, name, head in ((0, "bias", model.bias_head), (1, "intrinsic", model.head)):
         want = torch.tensor(GOLDEN["averages"][name])

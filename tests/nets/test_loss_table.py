@@ -55,9 +55,11 @@ def test_a_class_without_loss_has_weight_0_where_published_is_nan():
     assert relative_difficulty(*table.relative(rows, label)).tolist() == [0, 0]
 
 
-@pytest.mark.parametrize("num_rows", [5, 64, 65, 5000])
-def test_greatest_of_each_class_is_exact_after_every_batch(num_rows):
-    """Against a dictionary, with losses that fall so that the greatest must be found anew."""
+@pytest.mark.parametrize(("num_rows", "top"), [(5, 1024), (64, 1024), (65, 1024), (5000, 1024), (5000, 64), (5000, 8)])
+def test_greatest_of_each_class_is_exact_after_every_batch(num_rows, top, monkeypatch):
+    """Against a dictionary, with trees of one to three levels and falling losses, so that it must be found anew."""
+    monkeypatch.setattr("unbraid.nets.loss_table._TOP", max(top, 64))
+    monkeypatch.setattr("unbraid.nets.loss_table._FAN", 64 if top >= 64 else 8)
     rng = np.random.default_rng(num_rows)
     label = rng.integers(4, size=num_rows)
     table, known = LossTable(2, num_rows, 4, 0.6), [{}, {}]

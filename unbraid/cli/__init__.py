@@ -25,6 +25,7 @@ COMMANDS = {
     "train": Command("train an encoder, encode the data, score the codes", "train"),
     "audit": Command("what codes carry: every score of a run, or of anybody's arrays", "audit"),
     "udr": Command("rank models without labels by how far their codes agree", "udr"),
+    "study": Command("many runs and what they say together: published tables, ablations, advice", "study"),
     "report": Command("one self-contained HTML page over runs", "report"),
     "evaluate": Command("encode and score a trained run again", "evaluate"),
     "export": Command("the encoder of a run alone: ONNX, torch.export or safetensors", "exporting"),

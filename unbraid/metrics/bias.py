@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int64
 from unbraid.errors import DataError
 from unbraid.metrics import metric
 from unbraid.metrics.estimators import LINEAR
-from unbraid.metrics.intervals import bootstrap_mean, jackknife
+from unbraid.metrics.intervals import NUM_GROUPS, bootstrap_mean, jackknife
 from unbraid.metrics.probe_scores import problem
 from unbraid.records import Score
 from unbraid.tables import Codes
@@ -21,7 +21,6 @@ from unbraid.tables import Codes
 _NUM_RESAMPLES = 999
 _NUM_SHUFFLES = 99  # of the answers, for the chance level of the worst group
 _NUM_BINS = 15  # of confidence
-_NUM_GROUPS = 20  # of rows, each left out once by the jackknife
 
 
 @metric(
@@ -122,7 +121,7 @@ def expected_calibration_error(
     confidence = probability.max(axis=1)
     surplus = (probability.argmax(axis=1) == truth) - confidence
     cell = np.clip(np.ceil(confidence * _NUM_BINS).astype(int) - 1, 0, _NUM_BINS - 1)
-    group = rng.permutation(len(truth)) % min(_NUM_GROUPS, len(truth))
+    group = rng.permutation(len(truth)) % min(NUM_GROUPS, len(truth))
     sums = np.zeros((group.max() + 1, _NUM_BINS))  # by group and bin
     np.add.at(sums, (group, cell), surplus)
     error = float(np.abs(sums.sum(axis=0)).sum() / len(truth))

@@ -11,8 +11,8 @@ from jaxtyping import Float, Float32, Int64
 
 from unbraid.errors import UserError
 from unbraid.metrics import metric
-from unbraid.metrics.information import NUM_GROUPS, constant_code, few_rows
-from unbraid.metrics.intervals import jackknife
+from unbraid.metrics.information import constant_code, few_rows
+from unbraid.metrics.intervals import NUM_GROUPS, jackknife
 from unbraid.metrics.unsupervised import covariances
 from unbraid.records import Score
 from unbraid.tables import Codes

@@ -14,11 +14,10 @@ from jaxtyping import Float, Float32, Int64
 
 from unbraid.errors import UserError
 from unbraid.metrics import Metric, metric
-from unbraid.metrics.intervals import jackknife
+from unbraid.metrics.intervals import NUM_GROUPS, jackknife
 from unbraid.records import Score
 from unbraid.tables import Codes
 
-NUM_GROUPS = 20  # of rows, each left out once by the jackknife
 _NUM_SHUFFLES = 5
 _FEW_ROWS = 0.1  # share of a factor's entropy that a shuffled dimension may seem to carry before the score says so
 

@@ -8,6 +8,7 @@ from jaxtyping import Float
 
 _NUM_RESAMPLES = 999
 _MANY = 20_000
+NUM_GROUPS = 20  # of rows, each left out once by the jackknife
 _BATCH_BYTES = 64 * 2**20  # of the resampled rows that are held at a time
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int64
 
 from unbraid.metrics import Metric, metric
-from unbraid.metrics.intervals import jackknife, mean_of_repeats
+from unbraid.metrics.intervals import NUM_GROUPS, jackknife, mean_of_repeats
 from unbraid.metrics.one_dimensional_svm import svm_hits
 from unbraid.metrics.tasks import Task, scores_of_rows, tasks
 from unbraid.records import Score
@@ -22,7 +22,6 @@ from unbraid.tables import Codes
 
 _LOCATELLO = "Locatello et al. 2019, arXiv:1811.12359"
 _EFFICIENCY = f"{_LOCATELLO}; van Steenkiste et al. 2019, arXiv:1905.12506"
-_NUM_GROUPS = 20  # of the jackknife
 _NUM_DRAWS = 5  # of the few labels
 _FEW_LABELS = (10, 100, 1000)
 _EFFICIENT = 100  # labels in the numerator of the efficiency
@@ -77,11 +76,11 @@ def _gap(hits: Bool[np.ndarray, "d m"]) -> Float[np.ndarray, " m"]:
 def _sap_correlation(codes: Codes, rng: np.random.Generator) -> list[Score]:
     """Columns are scored on their own rows of the test split; a group of the jackknife is left out of all of them."""
     test = codes.rows("test")
-    group = rng.permutation(len(test)) % _NUM_GROUPS
+    group = rng.permutation(len(test)) % NUM_GROUPS
     scores, kept = [], []
     for task in tasks(codes, (*codes.spec.content, *codes.spec.targets)):
         facts = {"column": task.name, "variant": "squared correlation"}
-        if len(task.y_test) < _NUM_GROUPS or np.ptp(task.y_test) == 0:
+        if len(task.y_test) < NUM_GROUPS or np.ptp(task.y_test) == 0:
             scores.append(sap.score(None, note="one value or too few rows in the test split", **facts))
             continue
         x, y = task.x_test, task.y_test.astype(float)
@@ -89,7 +88,7 @@ def _sap_correlation(codes: Codes, rng: np.random.Generator) -> list[Score]:
         pair, groups = x[:, [best, second]], group[task.known]
         value, *without = (
             -float(np.diff(squared_correlations(pair[groups != left], y[groups != left]))[0])
-            for left in range(-1, _NUM_GROUPS)
+            for left in range(-1, NUM_GROUPS)
         )
         chance = float(np.diff(np.sort(squared_correlations(rng.permutation(x), y))[-2:])[0])
         low, high = _within(jackknife(value, np.array(without)))

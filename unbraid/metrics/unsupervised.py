@@ -11,8 +11,8 @@ import numpy as np
 from jaxtyping import Float, Float32, Int64
 
 from unbraid.metrics import Metric, metric
-from unbraid.metrics.information import NUM_GROUPS, bin_codes, contingency, few_rows, mutual_information
-from unbraid.metrics.intervals import jackknife
+from unbraid.metrics.information import bin_codes, contingency, few_rows, mutual_information
+from unbraid.metrics.intervals import NUM_GROUPS, jackknife
 from unbraid.records import Score
 from unbraid.tables import Codes
 

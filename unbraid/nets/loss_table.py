@@ -7,7 +7,8 @@ from torch import Tensor, nn
 from unbraid.errors import UserError
 from unbraid.processes import gather, num_processes
 
-_FAN = 64  # rows below a node
+_FAN = 64  # rows, or nodes, below a node
+_TOP = 1024  # nodes on the uppermost level, at most: so many are compared at once
 
 
 class LossTable(nn.Module):
@@ -26,10 +27,9 @@ class LossTable(nn.Module):
         size = _multiple(num_rows)
         self.averages = nn.Buffer(torch.zeros(num_networks, size))
         self.label = nn.Buffer(torch.full((size,), -1))
-        self.sizes = list[int]()  # nodes on each level of the tree, the root last
-        while size > 1:
-            size = size // _FAN if size == _FAN else _multiple(size // _FAN)
-            self.sizes.append(size)
+        self.sizes = [_multiple(size // _FAN)]  # nodes on each level of the tree
+        while self.sizes[-1] > _TOP:
+            self.sizes.append(_multiple(self.sizes[-1] // _FAN))
         self.tree = nn.Buffer(torch.zeros(num_networks, num_classes, sum(self.sizes)))
 
     @torch.no_grad()
@@ -49,11 +49,12 @@ class LossTable(nn.Module):
         below = self.averages.unflatten(1, (-1, _FAN))[:, node]  # (M, B, FAN)
         same = self.label.unflatten(0, (-1, _FAN))[node] == label[:, None]
         greatest = below.where(same, 0).amax(2)
-        for level in self.tree.split(self.sizes, dim=2):
+        *lower, top = self.tree.split(self.sizes, dim=2)
+        for level in lower:
             level[:, label, node] = greatest
-            if level.shape[2] > 1:
-                node = node // _FAN
-                greatest = level.unflatten(2, (-1, _FAN))[:, label, node].amax(2)
+            node = node // _FAN
+            greatest = level.unflatten(2, (-1, _FAN))[:, label, node].amax(2)
+        top[:, label, node] = greatest
 
     def relative(self, index: Int[Tensor, " b"], label: Int[Tensor, " b"]) -> Float[Tensor, "m b"]:
         """Averages divided by the greatest of the row's class; 0 where that is 0."""
@@ -61,12 +62,12 @@ class LossTable(nn.Module):
         return self.averages[:, index] / greatest.clamp_min(torch.finfo(greatest.dtype).tiny)
 
     def class_maximum(self) -> Float[Tensor, "m k"]:
-        return self.tree[:, :, -1]
+        return self.tree[:, :, -self.sizes[-1] :].amax(2)
 
 
 def _multiple(num: int) -> int:
-    """The next multiple of the fan."""
-    return _FAN * max(1, -(-num // _FAN))
+    """The least multiple of the fan that is not below ``num``."""
+    return _FAN * -(-num // _FAN)
 
 
 def _of_all_processes(

@@ -4,7 +4,8 @@ A code that is invariant to t knows of an image only what t(image) still tells. 
 factor from images as they are and after t, under the same labels, and tested on images after t. What it reads less than
 a probe of unchanged images reads of these is what invariance to t would cost: a factor that t removes (a colour, for
 grayscale), or turns into another value of itself (a pose, for a flip). How well the probe of unchanged images reads
-after t stands beside it; that falls where t merely leads astray, which a change of brightness suffices for.
+after t stands beside it; that falls where t merely leads astray, which a change of brightness suffices for. A negative
+cost: the factor is easier to read after t.
 
 The judge is an untrained encoder, or one of yours. An encoder trained to be invariant to t cannot judge t.
 """
@@ -33,7 +34,7 @@ from unbraid.report.tables import interval, number
 from unbraid.run import Encoder, load
 from unbraid.seeds import integer, stream
 from unbraid.studies.outcome import Outcome, grid
-from unbraid.studies.plan import Plan, Study, remember, train_all
+from unbraid.studies.plan import Plan, Study, digest, remember, train_all
 from unbraid.studies.published import INVARIANCE
 from unbraid.tables import Dataset
 from unbraid.types import Method
@@ -60,9 +61,11 @@ class Advise(Study):
         encoder, judge = self._judge(plan, dataset)
         bench = Bench.draw(encoder.method, dataset, self.images, plan.seeds[0])
         shown = track(AUGMENTATIONS, "judging", console=Console(stderr=True), transient=True)
-        rows = [row for name in shown for row in self._rows(plan, bench, judge, name)]
+        rows = [row for name in shown for row in self._rows(plan, bench, name)]
         kept = recipe(rows, dataset.spec.content, self.tolerance)
         files = {".yaml": self._config(plan, kept)} if kept else {}
+        if not kept:
+            (plan.out / "advise.yaml").unlink(missing_ok=True)  # of an earlier study
         return Outcome(text=self._text(plan, rows, kept, judge, dataset.spec.content), rows=rows, files=files)
 
     def _judge(self, plan: Plan, dataset: Dataset) -> tuple[Encoder, str]:
@@ -79,9 +82,10 @@ class Advise(Study):
             )
         return encoder, f"{self.judge} ({encoder.config.method}, trained with views {encoder.config.settings.views})"
 
-    def _rows(self, plan: Plan, bench: "Bench", judge: str, name: str) -> list[dict[str, Any]]:
-        """What was measured before by the same judge on as many images is not measured again."""
-        key = f"{name}; {len(bench.images)} images; {', '.join(bench.columns)}; seed {plan.seeds[0]}; {judge}"
+    def _rows(self, plan: Plan, bench: "Bench", name: str) -> list[dict[str, Any]]:
+        """What was measured before with the same images, labels and codes is not measured again."""
+        arrays = digest(bench.images, bench.z, *bench.columns.values())
+        key = f"{name}; {arrays}; {', '.join(bench.columns)}; seed {plan.seeds[0]}"
         found: list[dict[str, Any]] = remember(plan.out / "advise.jsonl", key, lambda: bench.rows(name, plan.seeds[0]))
         return found
 

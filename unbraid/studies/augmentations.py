@@ -23,7 +23,7 @@ from unbraid.run import load
 from unbraid.seeds import integer, stream
 from unbraid.studies import published
 from unbraid.studies.outcome import Outcome, grid, shown
-from unbraid.studies.plan import Job, Plan, Study, remember, train_all
+from unbraid.studies.plan import Job, Plan, Study, digest, remember, train_all
 from unbraid.tables import Dataset
 
 METHOD = "autoencoder"
@@ -79,7 +79,7 @@ class Augmentations(Study):
             return summary(invariance(model, distance, images, name, seed), seed)
 
         def recall(name: str) -> Any:
-            key = f"{name}; {len(rows)} images; {self.perceptual}: {distance.kind}"
+            key = f"{name}; images {digest(images)}; {self.perceptual}: {distance.kind}"
             return remember(job.run.path / "augmentations.jsonl", key, lambda: measure(name))
 
         names = (RECONSTRUCTION, *published.INVARIANCE)

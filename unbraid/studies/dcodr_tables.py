@@ -12,7 +12,7 @@ from unbraid.report import tables
 from unbraid.run import evaluate
 from unbraid.studies import comparison, published
 from unbraid.studies.outcome import Outcome, grid, shown
-from unbraid.studies.plan import Job, Plan, Study, records, remember, train_all
+from unbraid.studies.plan import Job, Plan, Study, digest, records, remember, train_all
 from unbraid.studies.published import PublishedTable, published_set
 from unbraid.tables import Codes, DataSpec
 
@@ -80,7 +80,7 @@ def _retrieved(job: Job, plan: Plan) -> list[Record]:
     margins = {name: margin for name, margin in margins.items() if name in factors}
     values = remember(
         job.run.path / "published.jsonl",
-        f"retrieval of {', '.join(factors)}; margins {margins}",
+        f"retrieval of {', '.join(factors)}; margins {margins}; codes {digest(codes.z)}",
         lambda: _retrieve(codes, factors, margins, job.config.settings.seed),
     )
     place = {"method": job.label, "data": plan.data, "seed": job.config.settings.seed, "epoch": 0, "version": ""}
