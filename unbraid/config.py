@@ -29,6 +29,7 @@ class Settings:
     metrics: list[str] | None = hp(None, doc="names of 'unbraid list metrics', or all; default: probes and retrieval")
     tracker: str = hp("none", doc="also log to tensorboard, wandb, mlflow or another tracker of accelerate")
     log_every: int = hp(20, least=1, doc="steps between two lines of train.jsonl")
+    watch_every: int = hp(0, least=0, doc="steps between two measurements of a classifier's accuracy; 0: each epoch")
     checkpoint_seconds: float = hp(60.0, doc="seconds between two checkpoints")
 
 

@@ -62,6 +62,7 @@ class RunDir:
         self.env = self.path / "env.json"
         self.spec = self.path / "spec.json"
         self.log = self.path / "train.jsonl"
+        self.accuracy = self.path / "accuracy.jsonl"
         self.checkpoint = self.path / "checkpoint"
         self.codes = self.path / "codes.npz"
         self.scores = self.path / "scores.jsonl"

@@ -20,17 +20,19 @@ from jaxtyping import Float32
 from unbraid import augment, checkpoint, data
 from unbraid.atomic import recover_folder
 from unbraid.config import RunConfig
-from unbraid.encode import as_pixels, encode_dataset, encode_pixels
+from unbraid.encode import as_pixels, encode_dataset, encode_pixels, to_tensor
 from unbraid.errors import UserError
 from unbraid.loader import Loader
 from unbraid.metrics import check_names, everyday, score
 from unbraid.nets import PerceptualDistance, sync_batch_norm
 from unbraid.nets.precision import MEMORY_FORMATS, apply_precision
-from unbraid.records import Record, RunDir, Score, keep_lines, read_json, write_json
+from unbraid.records import Record, RunDir, Score, keep_lines, read_json, read_lines, write_json
 from unbraid.samples import save_samples
 from unbraid.seeds import integer
+from unbraid.selection import selected
 from unbraid.tables import Dataset, DataSpec
-from unbraid.types import Method
+from unbraid.types import Method, Predicts
+from unbraid.watch import AccuracyWatch
 
 FIRST_SCORES = ("leakage", "informativeness", "six-layer-probe", "retrieval")
 
@@ -188,8 +190,16 @@ def fit(config: RunConfig, dataset: Dataset, run: RunDir, accelerator: Any) -> N
         clip_norm=settings.clip_norm,
         log_every=settings.log_every,
         checkpoint_seconds=settings.checkpoint_seconds,
+        watch=_watch(method, dataset, run, accelerator.device),
+        watch_every=settings.watch_every,
     )
     trainer.fit()
+
+
+def _watch(method: Method, dataset: Dataset, run: RunDir, device: torch.device) -> AccuracyWatch | None:
+    if dataset.spec.label is None or not isinstance(method, Predicts):
+        return None
+    return AccuracyWatch(method, dataset, run, lambda images: to_tensor(images, device))
 
 
 def _precision(config: RunConfig, method: Method, loader: Loader, run: RunDir, accelerator: Any) -> str:
@@ -251,11 +261,26 @@ def evaluate(
     names = [] if metrics is None else list(metrics)
     names = [known for name in names for known in (everyday(codes.spec) if name == "all" else [name])]
     scores = score(codes, dict.fromkeys(names or FIRST_SCORES), seed=encoder.config.settings.seed)
+    scores += _selected(run, dataset)
     records = _records(run, encoder.config, scores)
     new = {(record.metric, record.column, record.variant) for record in records}
     old = [record for record in run.records() if (record.metric, record.column, record.variant) not in new]
     keep_lines(run.scores, [dataclasses.asdict(record) for record in old + records])
     return scores
+
+
+def _selected(run: RunDir, dataset: Dataset) -> list[Score]:
+    """Accuracies at the moments of training that the rules of selection choose; none for what predicts nothing."""
+    spec, lines = dataset.spec, list(read_lines(run.accuracy))
+    if spec.label is None or not lines:
+        return []
+    aligned = None
+    if spec.bias:
+        rows = dataset.rows("train")
+        counts = np.zeros((spec.sizes[spec.label], spec.sizes[spec.bias]))
+        np.add.at(counts, (dataset.columns[spec.label][rows], dataset.columns[spec.bias][rows]), 1)
+        aligned = counts == counts.max(axis=1, keepdims=True)
+    return selected(lines, spec.label, aligned)
 
 
 def _records(run: RunDir, config: RunConfig, scores: Sequence[Score]) -> list[Record]:

@@ -6,7 +6,7 @@ import signal
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from accelerate import Accelerator
@@ -23,6 +23,15 @@ from unbraid.processes import any_process, average_gradients, num_processes
 from unbraid.records import RunDir, append_line, keep_lines, read_lines
 from unbraid.seeds import integer
 from unbraid.types import Batch, Method
+
+
+@runtime_checkable
+class Watch(Protocol):
+    """What looks at the method from time to time."""
+
+    def measure(self, step: int) -> None: ...
+
+    def resume(self, step: int) -> None: ...
 
 
 class Trainer:
@@ -43,7 +52,10 @@ class Trainer:
         clip_norm: float = 0.0,
         log_every: int = 20,
         checkpoint_seconds: float = 60.0,
+        watch: "Watch | None" = None,
+        watch_every: int = 0,
     ) -> None:
+        """``watch`` measures every so many steps, in the first process; 0: after each epoch."""
         self.method, self.loader, self.run, self.accelerator = method, loader, run, accelerator
         self.seed, self.clip_norm = seed, clip_norm
         self.log_every, self.checkpoint_seconds = log_every, checkpoint_seconds
@@ -51,6 +63,7 @@ class Trainer:
         self.params = {name: _parameters(optimizer) for name, optimizer in self.optimizers.items()}
         self.lrs = {name: [group["lr"] for group in o.param_groups] for name, o in self.optimizers.items()}
         self.num_steps = method.cfg.epochs * loader.num_batches
+        self.watch, self.watch_every = watch, watch_every or loader.num_batches
         self.done = 0  # steps
         self.sums: dict[str, Tensor] = {}  # of each logged term since the last line of the log
         self.summed = 0  # steps in these sums
@@ -73,6 +86,7 @@ class Trainer:
                 advance()
                 if at_line := self.done % self.log_every == 0:
                     self._write_log()
+                self._measure()
                 if num_processes() > 1 and not at_line:
                     continue  # several processes stop and save together, where their sums are empty
                 stopped = any_process(bool(stop), self.accelerator.device)
@@ -106,6 +120,12 @@ class Trainer:
             torch.manual_seed(integer(self.seed, "epoch", epoch))
             self.weight = 1.0
             self.method.begin_epoch(epoch, self.loader.in_order(self.method.cfg.batch_size), self.step)
+
+    def _measure(self) -> None:
+        if self.watch is None or not self.accelerator.is_main_process:
+            return
+        if self.done % self.watch_every == 0 or self.done == self.num_steps:
+            self.watch.measure(self.done)
 
     def _write_log(self) -> None:
         """The means since the last line; the one place where the host waits for the device."""
@@ -155,6 +175,8 @@ class Trainer:
         if not self.run.checkpoint.is_dir():
             if self.accelerator.is_main_process:
                 keep_lines(self.run.log, [])
+                if self.watch is not None:
+                    self.watch.resume(0)
             return
         state = checkpoint.load_state(self.run.checkpoint)
         self.method.load_state_dict(checkpoint.load_weights(self.run.checkpoint))
@@ -168,6 +190,8 @@ class Trainer:
         self.sums = {name: torch.tensor(value, device=device) for name, value in state["sums"].items()}
         if self.accelerator.is_main_process:
             keep_lines(self.run.log, [line for line in read_lines(self.run.log) if line["step"] <= self.done])
+            if self.watch is not None:
+                self.watch.resume(self.done)
 
     @contextmanager
     def _progress(self) -> Iterator[Any]:

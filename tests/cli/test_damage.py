@@ -40,7 +40,7 @@ def small_files():
 
 
 AUDIT, EVALUATE, REPORT = ("audit", "run"), ("evaluate", "run"), ("report", "run", "--out", "page.html")
-SCORE = ("audit", "run", "--domain", "digit", "--probes", "linear")
+SCORE = ("audit", "run", "--domain", "digit", "--metrics", "leakage")
 
 DAMAGE = {
     "config cut": ("config.json", "cut", EVALUATE, "run/config.json is damaged: "),
@@ -118,8 +118,13 @@ TABLES = {
     "domain": (CODES, DOMAIN, ["--domain", "scaner"], "the labels have no column 'scaner'. Did you mean 'scanner'?"),
     "factor": (CODES, DOMAIN, ["--factors", "scan"], "the labels have no column 'scan'. Did you mean 'scanner'?"),
     "constant domain": (CODES, DOMAIN * 0, [], "domain 'scanner' has one value only"),
-    "probe": (CODES, DOMAIN, ["--probes", "lineear"], "unknown probe 'lineear'. Did you mean 'linear'?"),
-    "out": (CODES, DOMAIN, ["--out", "card.xls"], "a card is saved as .json or .csv, not as 'card.xls'"),
+    "metric": (CODES, DOMAIN, ["--metrics", "leekage"], "unknown metric 'leekage'. Did you mean 'leakage'?"),
+    "out": (
+        CODES,
+        DOMAIN,
+        ["--out", "card.xls"],
+        "a card is saved as .html, .md, .tex, .csv, .json, not as 'card.xls'",
+    ),
 }
 
 

@@ -44,7 +44,7 @@ def test_audit_of_the_run(capsys):
 
 
 def test_audit_of_the_run_for_another_domain(capsys):
-    said = say(capsys, "audit", RUN.path, "--domain", "subject", "--probes", "linear")
+    said = say(capsys, "audit", RUN.path, "--domain", "subject", "--metrics", "leakage")
     assert "domain 'subject'" in said
 
 
@@ -74,7 +74,7 @@ def test_audit_of_codes_from_elsewhere(capsys):
     np.save("codes.npy", codes.z)
     columns = {"scanner": codes.columns["domain"], "shape": codes.columns["shape"], "pose": codes.columns["pose"]}
     pd.DataFrame(columns).to_csv("labels.csv", index=False)
-    words = ("audit", "codes.npy", "labels.csv", "--domain", "scanner", "--probes", "linear")
+    words = ("audit", "codes.npy", "labels.csv", "--domain", "scanner", "--metrics", "leakage", "informativeness")
     said = say(capsys, *words, "--factors", "shape", "--out", "card.json")
     assert "The domain 'scanner' can be read from the code with" in said
     card = json.loads(Path("card.json").read_text())

@@ -16,7 +16,7 @@ WORDS = {
     "no method": (["train"], "name a method first, unbraid train METHOD ...: one of dcodr, dcodr-norec"),
     "option before the method": (["train", "--data", "digits"], "name a method first"),
     "method": (["train", "dcodr-norek"], "unknown method 'dcodr-norek'. Did you mean 'dcodr-norec'?"),
-    "method to show": (["show", "simcrl"], "unknown method 'simcrl'. Did you mean 'simclr'?"),
+    "method to show": (["show", "simcrl"], "no method and no metric is called 'simcrl'. Did you mean 'simclr'?"),
     "data set": (
         [*TRAIN, "--data", "digitz"],
         "unknown data set 'digitz', and no folder or file of that name. Did",

@@ -123,7 +123,19 @@ def test_talking_about_methods_and_auditing_codes_needs_no_torch():
     np.save("codes.npy", perfect_codes().z)
     np.savez("labels.npz", scanner=perfect_codes().columns["domain"])
     lines = [["--help"], ["list", "methods"], ["list", "data"], ["list", "views"], ["list", "metrics"]]
-    audit = ["audit", "codes.npy", "labels.npz", "--domain", "scanner", "--probes", "linear", "--out", "card.json"]
+    audit = [
+        "audit",
+        "codes.npy",
+        "labels.npz",
+        "--domain",
+        "scanner",
+        "--metrics",
+        "leakage",
+        "retrieval",
+        "mig",
+        "--out",
+        "card.json",
+    ]
     check(
         "import sys; from unbraid.cli import main\n"
         "assert main(['--help']) == 0 and not {'numpy', 'jsonargparse'} & set(sys.modules)\n"

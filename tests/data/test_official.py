@@ -33,7 +33,7 @@ def test_a_pair_becomes_two_splits(tmp_path):
     assert data.split.tolist() == [0] * 12 + [2] * 6
     assert (data.spec.name, data.spec.num_train, data.spec.domain) == ("cars3d", 12, "domain")
     assert data.spec.sizes == {"domain": 3, "pose": 4}
-    assert data.spec.content == ("content",)
+    assert data.spec.content == ("pose",)
     np.testing.assert_array_equal(data.images[12:], published(6)["imgs"])
     assert_same(load(test), data)
 

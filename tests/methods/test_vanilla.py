@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from fake_training import tiny_batch, tiny_dataset
 from published_debias import PlainStep, published_fill, published_images
 
+from unbraid.encode import encode_dataset
 from unbraid.hparams import parse
 from unbraid.methods.vanilla import Config, Vanilla
 from unbraid.tables import DataSpec
@@ -80,3 +81,13 @@ def test_with_augment_the_view_is_seen():
     want = F.cross_entropy(model.predict(batch.views[:, 0]), batch.label)
     assert found["cross_entropy"].item() == pytest.approx(want.item(), rel=1e-6)
     assert found["cross_entropy"].item() != pytest.approx(F.cross_entropy(model.predict(batch.x), batch.label).item())
+
+
+def test_codes_come_with_the_models_own_logits():
+    data = tiny_dataset((3, 16, 16))
+    model = Vanilla(Config(**Vanilla.presets["tiny"]), data.spec).eval()
+    codes = encode_dataset(model, data)
+    z, logits = torch.from_numpy(codes.z), torch.from_numpy(codes.logits)
+    assert logits.shape == (96, 3)
+    with torch.no_grad():
+        torch.testing.assert_close(logits, model.head(z), rtol=1e-4, atol=1e-5)

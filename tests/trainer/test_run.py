@@ -18,7 +18,7 @@ from unbraid.records import RunDir, read_json, read_lines
 from unbraid.trainer import Trainer
 
 DATA = "digits:source=sklearn,num=400"
-TINY = {"preset": "tiny", "precision": "fp32", "log_every": 3}
+TINY = {"preset": "tiny", "precision": "fp32", "log_every": 3, "metrics": ["leakage", "informativeness", "retrieval"]}
 
 
 def weights(run):
@@ -106,7 +106,18 @@ def test_stopped_at_any_step_and_resumed_is_the_same(whole, tmp_path, monkeypatc
 
 def command(out):
     options = ["--data", DATA, "--preset", "tiny", "--precision", "fp32", "--log_every", "3", "--out", str(out)]
-    return [sys.executable, "-m", "unbraid", "train", "dcodr", *options, "--checkpoint_seconds", "0"]
+    return [
+        sys.executable,
+        "-m",
+        "unbraid",
+        "train",
+        "dcodr",
+        *options,
+        "--checkpoint_seconds",
+        "0",
+        "--metrics",
+        "leakage",
+    ]
 
 
 def wait_for(path, process, seconds=120):
@@ -140,6 +151,7 @@ def test_two_processes_equal_one(tmp_path):
         for kind in ("dcodr-norec", "simclr"):
             out[kind, name] = RunDir(tmp_path / f"{kind}-{name}")
             options = ["--data", DATA, "--preset", "tiny", "--precision", "fp32", "--epochs", "1", "--device", "cpu"]
+            options += ["--metrics", "leakage"]
             words = [
                 sys.executable,
                 *launch,

@@ -70,6 +70,7 @@ _CIFAR10C_MIDDLE = _CIFAR10C | {"align_weight": 5.0, "swap_align_weight": 5.0}
 _BFFHQ = {"epochs": 167, "batch_size": 64, "augment": True, "lr": 1e-4, "lr_decay": 0.1}
 _BFFHQ |= {"align_weight": 2.0, "swap_align_weight": 2.0, "swap_weight": 0.1}
 _CPU = {"epochs": 20, "backbone": "small", "batch_size": 128}
+_DIGITS = {"epochs": 20, "backbone": "mlp", "batch_size": 128, "unit_pixels": True, "lr": 1e-2}  # seconds
 
 
 class DisEntSwap(Method):
@@ -95,8 +96,8 @@ class DisEntSwap(Method):
         "bffhq-2pct": _BFFHQ,
         "bffhq-5pct": _BFFHQ,
         "cpu": _CPU,
-        "digits": _CPU,
-        "digits-biased": _CPU,
+        "digits": _DIGITS,
+        "digits-biased": _DIGITS,
         "tiny": {"epochs": 2, "batch_size": 16, "backbone": "tiny"},
     }
 

@@ -51,6 +51,7 @@ _CMNIST = {"epochs": 235, "backbone": "mlp", "lr": 1e-2}
 _CIFAR10C = {"epochs": 287, "augment": True}
 _BFFHQ = {"epochs": 168, "batch_size": 64, "augment": True, "lr": 1e-4}
 _CPU = {"epochs": 21, "backbone": "small", "batch_size": 128}
+_DIGITS = {"epochs": 21, "backbone": "mlp", "batch_size": 128, "unit_pixels": True, "lr": 1e-2}  # seconds
 
 
 class JTT(Method):
@@ -64,8 +65,8 @@ class JTT(Method):
         "cifar10c": _CIFAR10C,
         "bffhq": _BFFHQ,
         "cpu": _CPU,
-        "digits": _CPU,
-        "digits-biased": _CPU,
+        "digits": _DIGITS,
+        "digits-biased": _DIGITS,
         "tiny": {"epochs": 2, "batch_size": 16, "backbone": "tiny"},
     }
 

@@ -56,6 +56,7 @@ _CMNIST = {"epochs": 234, "backbone": "mlp", "lr": 1e-2}
 _CIFAR10C = {"epochs": 286, "augment": True}
 _BFFHQ = {"epochs": 167, "batch_size": 64, "augment": True, "lr": 1e-4}
 _CPU = {"epochs": 20, "backbone": "small", "batch_size": 128}
+_DIGITS = {"epochs": 20, "backbone": "mlp", "batch_size": 128, "unit_pixels": True, "lr": 1e-2}  # seconds
 
 
 class LfF(Method):
@@ -70,8 +71,8 @@ class LfF(Method):
         "bffhq": _BFFHQ,
         "nam-cmnist": {"epochs": 100, "backbone": "mlp-wide"},
         "cpu": _CPU,
-        "digits": _CPU,
-        "digits-biased": _CPU,
+        "digits": _DIGITS,
+        "digits-biased": _DIGITS,
         "tiny": {"epochs": 2, "batch_size": 16, "backbone": "tiny"},
     }
 

@@ -41,6 +41,7 @@ _CMNIST = {"epochs": 234, "backbone": "mlp", "lr": 1e-2}
 _CIFAR10C = {"epochs": 286, "augment": True}
 _BFFHQ = {"epochs": 167, "batch_size": 64, "augment": True, "lr": 1e-4}
 _CPU = {"epochs": 20, "backbone": "small", "batch_size": 128}
+_DIGITS = {"epochs": 20, "backbone": "mlp", "batch_size": 128, "unit_pixels": True, "lr": 1e-2}  # seconds
 
 
 class Vanilla(Method):
@@ -57,8 +58,8 @@ class Vanilla(Method):
         **{f"cifar10c-{share}": _CIFAR10C for share in _SHARES},
         **{f"bffhq-{share}": _BFFHQ for share in _SHARES},
         "cpu": _CPU,
-        "digits": _CPU,
-        "digits-biased": _CPU,
+        "digits": _DIGITS,
+        "digits-biased": _DIGITS,
         "tiny": {"epochs": 2, "batch_size": 16, "backbone": "tiny"},
     }
 

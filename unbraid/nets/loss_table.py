@@ -46,8 +46,8 @@ class LossTable(nn.Module):
         self.averages[:, index] = self.rate * self.averages[:, index] + (1 - self.rate * seen) * losses
         self.label[index] = label
         node = index // _FAN
-        below = self.averages.unflatten(1, (-1, _FAN))[:, node]  # (M, B, FAN)
-        same = self.label.unflatten(0, (-1, _FAN))[node] == label[:, None]
+        below = self.averages.unflatten(1, (-1, _FAN)).index_select(1, node)  # (M, B, FAN)
+        same = self.label.unflatten(0, (-1, _FAN)).index_select(0, node) == label[:, None]
         greatest = below.where(same, 0).amax(2)
         *lower, top = self.tree.split(self.sizes, dim=2)
         for level in lower:
