@@ -205,3 +205,12 @@ def test_rotation_equals_pillow(size):
         turned = pil.affine(image, angle, [0, 0], 1.0, [0.0, 0.0], InterpolationMode.NEAREST, fill=255)
         expected = torch.from_numpy(np.array(turned)).permute(2, 0, 1)
         assert ((levels(found[i]) - expected).abs() > 0.1).float().mean() < 0.005
+
+
+def test_padded_crop_equals_a_plain_loop():
+    op, x = ops.PaddedCrop(4), photo(40, 3, 10, 14)
+    drawn = draws(op, 40)
+    for image, found, (down, across) in zip(x, op(x, drawn), (drawn * 9).long().tolist(), strict=True):
+        padded = torch.nn.functional.pad(image, (4, 4, 4, 4))
+        assert torch.equal(found, padded[:, down : down + 10, across : across + 14])
+    assert len((drawn * 9).long().unique()) == 9

@@ -89,7 +89,7 @@ def test_encode_is_deterministic_and_row_by_row(name):
 def test_labels_that_were_not_declared_are_not_there(name):
     model = build(name)
     batch = tiny_batch(model)
-    for role in ("domain", "label", "factors"):
+    for role in ("domain", "label", "factors", "bias"):
         assert (getattr(batch, role) is not None) == (role in model.needs.labels)
 
 

@@ -14,6 +14,7 @@ VIEWS = {
     "dcodr-simsiam": "recipes:DCODR_SIMSIAM",
     "simclr": "recipes:SIMCLR",  # Chen et al. 2020
     "ip-irm": "recipes:IP_IRM",  # Wang et al. 2021
+    "crop-flip": "recipes:CROP_FLIP",  # Lee et al. 2021
     "gaussian-blur": "recipes:GAUSSIAN_BLUR",
     "high-contrast": "recipes:HIGH_CONTRAST",
     "high-saturation": "recipes:HIGH_SATURATION",

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
 Images = Float[Tensor, "b c h w"]
 Range = tuple[float, float]
@@ -161,6 +161,23 @@ class ResizedCrop(Op):
         height, width = size
         widest = (min(height, round(width * self.ratio[1])), min(width, round(height / self.ratio[0])))
         return _random_boxes(draws, size, self.scale, self.ratio, limit=size, otherwise=widest)
+
+
+@dataclass(frozen=True)
+class PaddedCrop(Op):
+    """Moved by up to so many pixels either way, both down and across; black comes in from outside."""
+
+    padding: int
+    num_draws = 2
+
+    def __call__(self, x: Images, draws: Float[Tensor, "b 2"]) -> Images:
+        height, width = x.shape[2:]
+        corner = (draws.double() * (2 * self.padding + 1)).long().to(x.device)  # of the crop in the padded image
+        rows = corner[:, 0, None, None] + torch.arange(height, device=x.device)[:, None]  # (B, H, 1)
+        columns = corner[:, 1, None, None] + torch.arange(width, device=x.device)  # (B, 1, W)
+        image = torch.arange(len(x), device=x.device)[:, None, None]
+        padded = nn.functional.pad(x, 4 * (self.padding,))
+        return padded.permute(0, 2, 3, 1)[image, rows, columns].permute(0, 3, 1, 2)
 
 
 @dataclass(frozen=True)

@@ -90,3 +90,6 @@ SIMCLR = _simclr(ops.GaussianBlur(sigma=(0.1, 2.0), min_side=64))
 
 # IP-IRM (arXiv:2110.15255) blurs at every size, three pixels wide.
 IP_IRM = _simclr(ops.GaussianBlur(sigma=(0.1, 2.0), kernel_size=3))
+
+# Lee et al. 2021 (arXiv:2107.01372), for Corrupted CIFAR-10 and BFFHQ: customary for CIFAR-10.
+CROP_FLIP = Chain((ops.PaddedCrop(4), Maybe(0.5, HORIZONTAL_FLIP)))

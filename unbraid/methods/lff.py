@@ -42,7 +42,7 @@ class Config:
     batch_size: int = hp(256, least=1, search=choice(64, 128, 256), doc="images in a batch")
     backbone: str = hp("resnet18", doc="mlp, mlp-wide, resnet18, resnet18-cifar, resnet50, small, tiny or timm:<model>")
     weights: str = hp("none", doc='initial weights: "none", "imagenet", or a file (MoCo v2, torchvision)')
-    augment: bool = hp(False, doc="train on one view of each image (--views)")
+    augment: bool = hp(False, doc="train on a random crop and flip of each image, or other --views")
     gce_power: float = hp(0.7, least=1e-3, search=uniform(0.3, 1.0), doc="generalised cross-entropy's q")
     ema_rate: float = hp(0.7, search=uniform(0.3, 0.95), doc="share of the old average in an image's tracked loss")
     lr: float = hp(1e-3, search=log_uniform(1e-4, 1e-2), doc="Adam step")
@@ -75,6 +75,7 @@ class LfF(Method):
         "digits-biased": _DIGITS,
         "tiny": {"epochs": 2, "batch_size": 16, "backbone": "tiny"},
     }
+    views = "crop-flip"
 
     def __init__(self, cfg: Config, spec: DataSpec) -> None:
         super().__init__(cfg, spec)
