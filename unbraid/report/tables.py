@@ -5,7 +5,7 @@ Two methods are called apart only where these spans do not touch.
 """
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,8 @@ KEYS = ["data", "method", "metric", "column", "variant"]
 CONTROL = "shuffled labels"  # a variant that ends so should score chance; it ranks nobody
 UNDEFINED = "not defined"
 TITLES = {"leakage": "Leakage of {}", "informativeness": "Content: {}", "retrieval": "Retrieval: {}"}
+
+CENTRAL = {*TITLES, "selected-accuracy"}
 
 Point = dict[str, float]  # leakage and content, each also with _low, _high and _chance
 
@@ -39,12 +41,18 @@ class Table:
     """Methods by scores, on one data set."""
 
     data: str
+    metric: str
     title: str
     columns: list[str]
     better: list[str]  # per column "higher" or "lower"; "" for a control
     rows: dict[str, list[Cell]]  # method -> cells
     chance: list[str]
     notes: list[str]
+
+    @property
+    def is_central(self) -> bool:
+        """What a page shows at once; the rest it shows when asked."""
+        return self.metric in CENTRAL and not self.is_control
 
     @property
     def is_control(self) -> bool:
@@ -111,13 +119,28 @@ def tables(rows: pd.DataFrame) -> list[Table]:
         order = _method_order(rows, data)
         metrics = list(here["metric"].unique())
         for metric in sorted(metrics, key=lambda name: [*TITLES, *metrics].index(name)):
-            split, header = ("column", "variant") if metric == "leakage" else ("variant", "column")
-            for part, group in here[here["metric"] == metric].groupby(split, sort=False):
+            for part, group in _parts(here[here["metric"] == metric], metric):
                 title = TITLES.get(metric, f"{metric}: {{}}").format(part).removesuffix(": ")
                 whole = "all" if metric == "retrieval" else metric  # a score of the whole code has no column
-                scores = group.assign(header=group[header].replace("", whole)).to_dict("records")
-                found.append(_table(data, title, scores, order))
+                scores = group.assign(header=group["header"].replace("", whole)).to_dict("records")
+                found.append(_table(data, metric, title, scores, order))
     return found
+
+
+def _parts(rows: pd.DataFrame, metric: str) -> Iterator[tuple[str, pd.DataFrame]]:
+    """The rows of each table of a metric, with what heads their columns.
+
+    Content and retrieval have a table per probe or gallery and a column per factor; the accuracies that a rule of
+    selection chose have a table per accuracy and a column per rule; every other metric has one table per label column.
+    """
+    split, header = rows["column"], rows["variant"]
+    if metric in ("informativeness", "retrieval"):
+        split, header = header, split
+    elif metric == "selected-accuracy":
+        words = rows["variant"].str.split(", ", n=1)
+        split, header = words.str[0], words.str[1]
+    for part, group in rows.assign(header=header).groupby(split, sort=False):
+        yield str(part), group
 
 
 def _method_order(rows: pd.DataFrame, data: str) -> list[str]:
@@ -125,7 +148,7 @@ def _method_order(rows: pd.DataFrame, data: str) -> list[str]:
     return list(dict.fromkeys([*(found.methods if found else ()), *rows.loc[rows["data"] == data, "method"]]))
 
 
-def _table(data: str, title: str, scores: Sequence[Mapping[Any, Any]], order: Sequence[str]) -> Table:
+def _table(data: str, metric: str, title: str, scores: Sequence[Mapping[Any, Any]], order: Sequence[str]) -> Table:
     methods = {score["method"] for score in scores}
     cells: dict[str, list[Cell]] = {name: [] for name in order if name in methods}
     headers = sorted(dict.fromkeys(score["header"] for score in scores), key=lambda name: name.endswith(CONTROL))
@@ -141,7 +164,14 @@ def _table(data: str, title: str, scores: Sequence[Mapping[Any, Any]], order: Se
         known = [score["chance"] for score in column.values() if not np.isnan(score["chance"])]
         chance.append(number(float(np.mean(known))) if known else "")
     return Table(
-        data=data, title=title, columns=headers, better=better, rows=cells, chance=chance, notes=_notes(scores)
+        data=data,
+        metric=metric,
+        title=title,
+        columns=headers,
+        better=better,
+        rows=cells,
+        chance=chance,
+        notes=_notes(scores),
     )
 
 
