@@ -1,6 +1,7 @@
 """The audit: every way in, the card, and one clear line for every mistake."""
 
 import dataclasses
+import decimal
 import io
 import json
 import re
@@ -14,10 +15,11 @@ from fakes import leaky_codes, perfect_codes
 from rich.console import Console
 from safetensors.numpy import save_file
 
-from unbraid.card import Card, audit, score
+from unbraid.card import Card, audit, check_format, score
 from unbraid.errors import DataError, UserError
 from unbraid.readers import read_codes
 from unbraid.records import Score
+from unbraid.report.card import Paragraph, _paragraphs, _text, grouped
 from unbraid.tables import Codes
 
 QUICK = ("leakage", "informativeness", "retrieval")  # no network is trained for these
@@ -175,8 +177,10 @@ def test_card_for_papers(card, tmp_path):
     for name in ("card.md", "card.tex"):
         card.save(tmp_path / name)
     lines = (tmp_path / "card.md").read_text().splitlines()
-    assert len(lines) == len(card.scores) + 2
-    assert len({line.count("|") for line in lines}) == 1
+    above, table = lines[: lines.index("")], lines[lines.index("") + 1 :]
+    assert above[0] == "- codes: 960 rows x 4 dimensions"
+    assert len(table) == len(card.scores) + 2
+    assert len({line.count("|") for line in table}) == 1
     table = (tmp_path / "card.tex").read_text()
     assert r"\toprule" in table
     assert r"95 \% interval" in table
@@ -222,6 +226,179 @@ def test_the_row_numbers_that_pandas_writes_are_no_column(tmp_path, card):
     pd.DataFrame(LABELS).to_csv(tmp_path / "labels.csv")
     pd.DataFrame(Z).to_csv(tmp_path / "codes.csv")
     assert quick(tmp_path / "codes.csv", tmp_path / "labels.csv", domain="scanner").spec.sizes == card.spec.sizes
+
+
+def _read_as(cells, rows: int = 960) -> tuple[str, ...] | None:
+    """The values of a column of labels, None if it is a target."""
+    cells = cells.iloc[np.arange(rows) % len(cells)] if isinstance(cells, pd.Series) else cells
+    return read_codes(np.random.default_rng(0).normal(size=(rows, 2)), {"f": cells}).spec.values.get("f")
+
+
+SIZES = pd.CategoricalDtype(["small", "medium", "large", "none"], ordered=True)
+KINDS = {
+    "objects": (pd.Series([2, 10, 1], dtype=object), ("1", "2", "10")),
+    "objects with holes": (pd.Series([2, 10, None], dtype=object), ("2", "10")),
+    "ordered": (pd.Series(["large", "small", None, "medium"], dtype=SIZES), ("small", "medium", "large")),
+    "categories of numbers": (pd.Series([10, 2], dtype=pd.CategoricalDtype([10, 2])), ("10", "2")),
+    "whole": (pd.Series([2.0, 10.0]), ("2", "10")),
+    "whole with holes": (pd.Series([2.0, 10.0, np.nan]), ("2", "10")),
+    "real": (pd.Series([2.5, 10.0]), None),
+    "real with holes": (pd.Series([2.5, 10.0, np.nan], dtype=np.float32), None),
+    "real objects": (pd.Series([2.5, 10, None], dtype=object), None),
+    "decimals": (pd.Series([decimal.Decimal("2.5"), None]), None),
+    "beyond integers": (pd.Series([1e30, 0.0]), None),
+    "flags with holes": (pd.Series([True, None, False], dtype=object), ("False", "True")),
+    "empty strings": (pd.Series(["b", "", " ", "a"]), ("a", "b")),
+    "empty strings of objects": (pd.Series([3, "", 20], dtype=object), ("3", "20")),
+    "empty category": (pd.Series(["b", "", "a"], dtype="category"), ("a", "b")),
+    "array": (np.resize(["b", "", "a"], 960), ("a", "b")),
+    "list": ([["b", float("nan"), "a"][i % 3] for i in range(960)], ("a", "b")),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_how_a_column_is_read(kind):
+    cells, values = KINDS[kind]
+    assert _read_as(cells) == values
+
+
+def test_values_of_a_categorical_column_keep_their_rows():
+    codes = read_codes(Z, {"f": pd.Series(np.resize(["large", "small", None], 960), dtype=SIZES)})
+    assert codes.columns["f"][:3].tolist() == [1, 0, -1]
+
+
+def test_rows_without_a_domain_are_a_stratum():
+    z, site = np.arange(20.0).reshape(10, 2) % 7, [*"aaabbbcc", None, None]
+    with pytest.raises(UserError, match="has 3 values and rows without one, too many for 10 rows"):
+        read_codes(z, {"site": site}, domain="site")
+    codes = read_codes(np.tile(z, (4, 1)), {"site": site * 4}, domain="site")
+    assert set(codes.rows("test").columns["site"]) == {-1, 0, 1, 2}
+
+
+def test_float64_codes_that_float32_can_hold():
+    assert read_codes(np.float64(np.float32(1) + Z * 1e-9), LABELS).z.shape == Z.shape  # a collapsed code is no mistake
+    assert read_codes(Z + 100.0, LABELS).z.shape == Z.shape
+
+
+def test_one_name_for_several():
+    assert quick(factors="shape", circular="shape", metrics="leakage", domain="scanner").spec.factors == ("shape",)
+
+
+def test_numbered_columns():
+    card = quick(labels=pd.DataFrame({0: LABELS["scanner"], 1: LABELS["shape"]}), domain=0, factors=[1])
+    assert (card.spec.domain, card.spec.content) == ("0", ("1",))
+
+
+def test_the_card_says_what_it_was_computed_on(card, tmp_path):
+    holes = {**LABELS, "shape": np.where(np.arange(960) % 10, LABELS["shape"], np.nan)}
+    one = quick(labels=holes, domain="scanner", circular="shape", seed=3)
+    assert one.data == {
+        "codes": "960 rows x 4 dimensions",
+        "split": "672 train, 288 test; it is drawn with seed 3, 30 % for the test, alike in each 'scanner'",
+        "seed": "3, of the probes and the intervals",
+        "domain": "scanner (4 values)",
+        "factors (categories)": "shape (3 values, circular), flag (2 values)",
+        "targets (real numbers)": "age",
+        "missing values": "shape 96",
+    }
+    split = np.resize(["train", "test"], 960)
+    assert quick(labels={**LABELS, "split": split}).data["split"] == "480 train, 480 test; it is the labels' own column"
+    assert quick(perfect_codes(), None).data["split"].endswith("it comes with the codes")
+    one.save(tmp_path / "card.html")
+    assert "<dt>missing values</dt><dd>shape 96</dd>" in (tmp_path / "card.html").read_text()
+    one.save(tmp_path / "CARD.JSON")
+    assert json.loads((tmp_path / "CARD.JSON").read_text())["data"] == one.data
+
+
+def test_rows_name_their_split():
+    score = Score(metric="m", value=0.5, higher_is_better=True, split="train", num=7)
+    assert [row.cells[7] for row in grouped([score])["m"]] == ["7 train"]
+
+
+def test_the_page_explains_the_six_layer_probe_and_what_is_said_elsewhere(tmp_path):
+    audit(leaky_codes(), metrics=["six-layer-probe", "dci-lasso"], factors=["shape"]).save(tmp_path / "card.html")
+    page = (tmp_path / "card.html").read_text()
+    assert page.count("<h3>six-layer-probe</h3>") == 2  # under leakage and under informativeness
+    assert "<p><code>dci</code>:</p>" in page
+    assert "As `" not in page
+
+
+def test_a_reference_is_replaced_by_what_it_refers_to():
+    known = {"a": {"Range": "0 to 1,\nup"}, "b": {"Formula": "x\n y", "Range": "2"}}
+    assert _paragraphs("Range", "As `a`.", known) == [Paragraph(["", "a", ":"]), Paragraph(["0 to 1, up"])]
+    assert len(_paragraphs("Range", "As `a`, `b`.", known)) == 4
+    assert _paragraphs("Formula", "As `b`, z", known)[-1] == Paragraph(["x\n y"], formula=True)
+    assert _paragraphs("Range", "As `c`.", known) == [Paragraph(["As ", "c", "."])]
+    assert _paragraphs("", "one\ntwo\n\nthree `x`", known) == [
+        Paragraph(["one two"]), Paragraph(["three ", "x", ""])
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (0.00123456, "0.00123"),
+        (-1e-17, "0.000"),
+        (-0.0, "0.000"),
+        (0.05, "0.050"),
+        (-2e-5, "-2.00e-05"),
+        (123.4, "123"),
+    ],
+)
+def test_numbers(number, text):
+    assert _text(number) == text
+
+
+def test_a_total_of_one_factor_is_not_repeated():
+    facts = {"metric": "m", "value": 0.5, "higher_is_better": True}
+    column, total = Score(**facts, column="shape", variant="C"), Score(**facts, over=("shape",), variant="C")
+    alone = Score(**facts, over=("shape",), variant="D")
+    card = dataclasses.replace(quick(metrics=["leakage"]), scores=(total, alone, column))
+    assert list(card.table["column"]) == ["shape", "shape"]
+    assert sorted(row.cells[1:3] for row in grouped(card.scores)["m"]) == [("shape", "C"), ("shape", "D")]
+    assert len(card.to_dict()["scores"]) == 3
+
+
+def test_a_column_name_of_two_lines_breaks_no_table(tmp_path):
+    card = quick(labels={"two\nlines": LABELS["shape"]}, metrics=["leakage", "informativeness"])
+    for name in ("card.md", "card.tex"):
+        card.save(tmp_path / name)
+        assert "two lines" in (tmp_path / name).read_text()
+    assert "two\nlines" not in (tmp_path / "card.md").read_text()
+
+
+def test_places_where_no_card_can_be_written(tmp_path):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "folder.html").mkdir()
+    for name, line in (("folder.html", "is a folder"), ("file/card.html", "file is a file")):
+        with pytest.raises(UserError, match=line):
+            check_format(tmp_path / name)
+    check_format(tmp_path / "new" / "card.HTML")
+
+
+def test_places_that_may_not_be_written(tmp_path, monkeypatch):
+    monkeypatch.setattr("os.access", lambda *_: False)  # the superuser may write anywhere
+    with pytest.raises(UserError, match=r"cannot write .*card\.md: no permission to write in"):
+        check_format(tmp_path / "card.md")
+
+
+def test_a_heading_that_occurs_twice(tmp_path):
+    (tmp_path / "labels.csv").write_text("f,f\n1,2\n")
+    with pytest.raises(UserError, match=r"labels\.csv: there are two columns 'f'; rename one"):
+        quick(labels=tmp_path / "labels.csv")
+
+
+def test_suffixes_in_capitals(tmp_path):
+    np.save(path := tmp_path / "codes.npy", Z)
+    path.rename(tmp_path / "CODES.NPY")
+    assert read_codes(tmp_path / "CODES.NPY", LABELS).z.shape == Z.shape
+
+
+def test_bfloat16_is_named(tmp_path):
+    header = b'{"z":{"dtype":"BF16","shape":[2,2],"data_offsets":[0,8]}}'
+    (tmp_path / "z.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + bytes(8))
+    with pytest.raises(DataError, match="tensor 'z' is bfloat16"):
+        quick(tmp_path / "z.safetensors")
 
 
 def test_single_scores():
@@ -275,6 +452,22 @@ MISTAKES = {
     "few rows": (Z[:3], {"a": [0, 1, 0]}, {}, "3 rows are too few"),
     "empty": (Z, _with(site=[None] * 960), {}, "column 'site' holds no value at all"),
     "infinite target": (Z, _with(site=_bad(9, np.inf)[:, 1]), {}, "'site' holds infinity, first in row 9"),
+    "nested label": (Z, _with(site=Z.tolist()), {}, "'site' must hold one value per row"),
+    "single label": (Z, _with(site=3), {}, "'site' must hold one value per row"),
+    "blank": (Z, _with(site=[" "] * 960), {}, "column 'site' holds no value at all"),
+    "complex": (Z + 1j, LABELS, {}, "codes must be real numbers, not complex"),
+    "offset": (Z.astype(float) * 1e-4 + 1e6, LABELS, {}, "column 0 of the codes varies by .* subtract the mean"),
+    "a series": (Z, pd.Series(LABELS["shape"]), {}, "data frame or a mapping .*, not of type Series"),
+    "a frame with one name twice": (
+        Z,
+        pd.DataFrame(np.zeros((960, 2)), columns=["f", "f"]),
+        {},
+        "there are two columns 'f'; rename one",
+    ),
+    "option": (Z, LABELS, {"options": {"retrieval": {"kk": 3}}}, "retrieval has no option 'kk'; it takes"),
+    "option of none": (Z, LABELS, {"options": {"mig": {"nbins": 3}}}, "mig has no option 'nbins'"),
+    "option of a typo": (Z, LABELS, {"options": {"miq": {}}}, "unknown metric 'miq'. Did you mean 'mig'"),
+    "seed": (Z, LABELS, {"seed": -1}, "seed must be at least 0, not -1"),
     "wide label": (Z, _with(site=Z), {}, "'site' must hold one value per row"),
     "split": (Z, _with(split=["train"] * 900 + ["tests"] * 60), {}, "column 'split' holds 'tests'"),
 }
@@ -306,8 +499,11 @@ def test_files_that_cannot_be_read(tmp_path):
 
 def test_pickled_labels_are_never_run(tmp_path):
     np.savez(tmp_path / "labels.npz", shape=np.array([{"a": 1}], dtype=object))
-    with pytest.raises(DataError, match="is damaged or of another kind"):
+    with pytest.raises(DataError, match=r"array 'shape' holds Python objects.* save the strings with \.astype"):
         quick(labels=tmp_path / "labels.npz")
+    np.save(tmp_path / "codes.npy", np.array([["a"]], dtype=object))
+    with pytest.raises(DataError, match="the array holds Python objects"):
+        quick(tmp_path / "codes.npy")
 
 
 def test_the_input_is_left_as_it_was():

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32, Int64, UInt8
+from jaxtyping import Bool, Float32, Int64, UInt8
 
 from unbraid.atomic import atomic_file
 from unbraid.errors import DataError
@@ -119,11 +119,15 @@ class Codes:
 
     def known(self, *columns: str) -> "Codes":
         """The rows in which none of these columns is missing; the same object if none is."""
-        missing = np.zeros(len(self), dtype=bool)
+        known = np.ones(len(self), dtype=bool)
         for name in columns:
-            column = self.columns[name]
-            missing |= column < 0 if name in self.spec.sizes else np.isnan(column)
-        return self.take(np.flatnonzero(~missing)) if missing.any() else self
+            known &= self.is_known(name)
+        return self if known.all() else self.take(np.flatnonzero(known))
+
+    def is_known(self, column: str) -> Bool[np.ndarray, " n"]:
+        """In which rows this column is not missing."""
+        values = self.columns[column]
+        return values >= 0 if column in self.spec.sizes else ~np.isnan(values)
 
     def take(self, rows: Int64[np.ndarray, " m"]) -> "Codes":
         """These rows alone, in this order."""

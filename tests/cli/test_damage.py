@@ -125,6 +125,10 @@ TABLES = {
         ["--out", "card.xls"],
         "a card is saved as .html, .md, .tex, .csv, .json, not as 'card.xls'",
     ),
+    "out below a file": (CODES, DOMAIN, ["--out", "codes.npy/card.md"], "cannot write codes.npy/card.md"),
+    "no metric": (CODES, DOMAIN, ["--metrics"], "--metrics needs a name"),
+    "k": (CODES, DOMAIN, ["--metrics", "mig", "--k", 5], "--k: for retrieval only, which is not among --metrics"),
+    "seed": (CODES, DOMAIN, ["--seed", -1], "seed must be at least 0, not -1"),
 }
 
 
@@ -140,6 +144,23 @@ def test_codes_without_labels(capsys):
     np.save("codes.npy", CODES)
     assert "give a table of labels with one row per code" in refuse(capsys, "audit", "codes.npy")
     assert "no file labels.csv" in refuse(capsys, "audit", "codes.npy", "labels.csv")
+
+
+def test_udr_names_the_file(capsys):
+    for name, rows in (("a.npy", 100), ("b.npy", 90), ("c/a.npy", 100)):
+        Path(name).parent.mkdir(exist_ok=True)
+        np.save(name, CODES[:rows])
+    assert "the codes of b.npy have 90 rows, the first 100" in refuse(capsys, "udr", "a.npy", "b.npy")
+    assert "cannot write a.npy/r.csv" in refuse(capsys, "udr", "a.npy", "c/a.npy", "--out", "a.npy/r.csv")
+    assert "seed must be at least 0" in refuse(capsys, "udr", "a.npy", "c/a.npy", "--seed", -1)
+    say(capsys, "udr", "a.npy", "c/a.npy", "--out", "r.CSV")
+    assert set(pd.read_csv("r.CSV")["model"]) == {"a", "c/a"}
+
+
+def test_the_card_of_a_run_says_what_it_was_computed_on(capsys, run):
+    said = say(capsys, "audit", "run")
+    assert "300 rows x" in said
+    assert "240 train" in said
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES])

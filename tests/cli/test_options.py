@@ -54,11 +54,24 @@ def test_help_of_a_method_documents_every_option(capsys, name):
         assert f"{option} " in text
 
 
-@pytest.mark.parametrize(
-    ("kind", "names"), [("methods", METHODS), ("data", DATASETS), ("views", VIEWS), ("metrics", METRICS)]
-)
+@pytest.mark.parametrize(("kind", "names"), [("methods", METHODS), ("data", DATASETS), ("views", VIEWS)])
 def test_list(capsys, kind, names):
     assert say(capsys, "list", kind).splitlines() == list(names)
+
+
+def test_list_of_metrics_says_what_they_mean(capsys):
+    lines = say(capsys, "list", "metrics").splitlines()
+    assert [line.split()[0] for line in lines] == [*METRICS, "udr"]
+    starts = {len(line) - len(line.partition(" ")[2].lstrip()) for line in lines}
+    assert len(starts) == 1  # aligned
+    assert "mutual information gap" in next(line for line in lines if line.startswith("mig ")).lower()
+    assert "models" in lines[-1]
+
+
+def test_show_udr(capsys):
+    text = say(capsys, "show", "udr")
+    for word in ("1905.12614", "Lasso", "Differences", "unbraid udr a.npy"):
+        assert word in text
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -223,7 +223,6 @@ def test_intervals_hold_the_truth_also_that_of_the_worst_group(monkeypatch):
     }
     truth, colour, _ = (index.ravel() for index in np.indices((3, 3, 25)))
     monkeypatch.setattr(bias, "_NUM_SHUFFLES", 1)
-    monkeypatch.setattr(bias, "_NUM_RESAMPLES", 199)
     for seed in range(100):
         hit = np.random.default_rng(seed).random(225) < cells[truth, colour]
         found = run(codes_of(truth, colour, np.where(hit, truth, (truth + 1) % 3)), seed)
@@ -288,3 +287,11 @@ def test_no_logits_no_calibration():
     codes = codes_of(np.arange(60) % 3, np.arange(60) // 20, None)
     (one,) = calibration_error(codes, np.random.default_rng(0))
     assert (one.value, one.note) == (None, "the codes bring no logits")
+
+
+def test_groups_of_one_row_that_are_all_right_are_not_certain():
+    truth, colour = (index.ravel() for index in np.indices((3, 3)))
+    for name in ("plain", "balanced", "unbiased", "aligned", "conflicting", "gap"):
+        one = run(codes_of(truth, colour, truth))[name]
+        assert one.high - one.low > 0.1
+        assert one.low <= one.value <= one.high

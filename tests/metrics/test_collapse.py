@@ -208,10 +208,10 @@ def test_a_collapsed_code():
 
 
 @every_metric
-@pytest.mark.parametrize("rows", [0, 19])
-def test_too_few_rows_have_no_value_but_a_reason(metric, rows):
+@pytest.mark.parametrize(("rows", "note"), [(0, "no rows in the test split"), (19, "19 test rows are too few")])
+def test_too_few_rows_have_no_value_but_a_reason(metric, rows, note):
     for one in scored(metric, with_codes(normal(rows, 3))):
-        assert (one.value, one.note) == (None, f"{rows} test rows are too few")
+        assert (one.value, one.note) == (None, note)
 
 
 @pytest.mark.parametrize("metric", [uniformity, alignment])

@@ -203,3 +203,10 @@ def test_what_is_not_defined_says_why(metric):
     one_value = dataclasses.replace(alone, columns={**codes.columns, "shape": np.zeros(960, dtype=int)})
     (score,) = metric(one_value, np.random.default_rng(0))
     assert (score.value, score.note) == (None, "one value only in the train split")
+
+
+def test_what_the_published_offset_adds_is_rounded_off():
+    codes = perfect_codes()
+    codes = dataclasses.replace(codes, spec=dataclasses.replace(codes.spec, targets=()))
+    scores = found(dci_lasso, codes)
+    assert (scores["disentanglement", ""].value, scores["disentanglement", ""].chance) == (1.0, 0.0)

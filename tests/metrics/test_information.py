@@ -247,7 +247,7 @@ def test_the_interval_covers():
     ("change", "note"),
     [
         (lambda c: dataclasses.replace(c, z=np.ones_like(c.z)), "the code is the same for every test row"),
-        (lambda c: dataclasses.replace(c, split=np.zeros(960, dtype=np.uint8)), "0 test rows are too few"),
+        (lambda c: dataclasses.replace(c, split=np.zeros(960, dtype=np.uint8)), "no rows in the test split"),
         (lambda c: c.take(np.arange(12)), "12 test rows are too few"),
         (
             lambda c: with_columns(c, shape=np.zeros(960, dtype=int), pose=np.ones(960, dtype=int)),

@@ -18,11 +18,10 @@ from unbraid.metrics.interventions import (
     beta_vae_score,
     draw_sharing,
     factor_vae_score,
-    irs,
     least_varying,
     mean_distances,
-    robustness,
 )
+from unbraid.metrics.irs import irs, robustness
 from unbraid.records import Score
 from unbraid.tables import Codes, DataSpec
 

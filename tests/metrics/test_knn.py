@@ -132,3 +132,10 @@ def test_order_sign_and_scale_do_not_matter(seed):
 def test_bad_options(options):
     with pytest.raises(UserError, match=r"at least 1|above 0"):
         run(perfect_codes(), **options)
+
+
+def test_a_value_per_row_is_not_asked_for():
+    codes = perfect_codes()
+    spec = dataclasses.replace(codes.spec, sizes={**codes.spec.sizes, "shape": 960})
+    (one,) = run(dataclasses.replace(codes, spec=spec, columns={**codes.columns, "shape": np.arange(960)})).values()
+    assert (one.value, one.note) == (None, "no test row has a value that occurs in the train split")

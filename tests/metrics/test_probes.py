@@ -6,14 +6,24 @@ import numpy as np
 import pytest
 from fakes import leaky_codes, noise_codes, perfect_codes, with_noise
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import mean_absolute_error, r2_score
+from sklearn.metrics import balanced_accuracy_score, mean_absolute_error, r2_score
 from sklearn.preprocessing import StandardScaler
 
 from unbraid.errors import UserError
 from unbraid.metrics import score
-from unbraid.metrics.intervals import bootstrap, bootstrap_mean, mean_of_repeats
-from unbraid.metrics.probe_scores import batch_error, errors, same_rows, share
+from unbraid.metrics.intervals import (
+    bootstrap,
+    bootstrap_errors,
+    bootstrap_mean,
+    mean_of_repeats,
+    mean_share,
+    share,
+    sum_of_shares,
+    within,
+)
+from unbraid.metrics.probe_scores import batch_error, errors, r2_ends, same_rows
 from unbraid.metrics.probes import informativeness
+from unbraid.metrics.summary import summary
 from unbraid.tables import Codes
 
 PUBLISHED = {"protocols": ("six-layer",)}
@@ -223,6 +233,46 @@ def test_chance_is_the_share_of_the_commonest_train_value_among_test_rows():
     assert one.chance == pytest.approx(np.mean(shape[codes.split == 2] == 2))
 
 
+def unbalanced_codes() -> Codes:
+    """One row in twenty is of the second of two domains, two deviations away."""
+    codes, rng = noise_codes(), np.random.default_rng(2)
+    domain = (rng.random(960) < 0.05).astype(int)
+    z = codes.z.copy()
+    z[:, 0] += 2 * domain
+    sizes = {**codes.spec.sizes, "domain": 2}
+    return with_column(dataclasses.replace(codes, z=z), "domain", domain, sizes=sizes)
+
+
+def test_a_leak_of_an_unbalanced_domain_is_seen_by_balanced_accuracy():
+    codes = unbalanced_codes()
+    found = by_variant(codes, "leakage", "domain")
+    plain, balanced = found["linear"], found["linear, balanced accuracy"]
+    assert plain.low < plain.chance  # to name the frequent domain is right nineteen times in twenty
+    assert balanced.low > balanced.chance == 0.5
+    test, train = codes.rows("test"), codes.rows("train")
+    model = LogisticRegression(class_weight="balanced").fit(train.z, train.columns["domain"])
+    expected = balanced_accuracy_score(test.columns["domain"], model.predict(test.z))
+    assert balanced.value == pytest.approx(expected, abs=0.02)
+    assert summary(score(codes, ["leakage"]), "domain")[0].startswith(
+        f"The domain 'domain' can be read from the code with {100 * balanced.value:.0f} % balanced accuracy "
+        "(linear probe; chance 50 %): it leaks"
+    )
+    assert "linear, balanced accuracy" not in by_variant(noise_codes(), "leakage", "domain")  # they are equally many
+
+
+def test_an_r2_of_few_different_truths_has_a_sane_interval_or_none():
+    """A resample of equal rows has no R2: its variance is 1e-17, or 0."""
+    rng = np.random.default_rng(0)
+    for num, defined in ((1, False), (8, True)):
+        truth = np.zeros((1, 120))
+        truth[0, :num] = 3 + rng.normal(size=num)
+        (low, high), absolute = bootstrap_errors(truth, (truth - truth.mean())[None], rng)
+        assert np.isfinite(absolute).all()
+        fields = r2_ends(0.0, np.array([low[0, 0], high[0, 0]]))
+        assert set(fields) == ({"low", "high"} if defined else {"note"})
+        assert not defined or -10 < fields["low"] <= 0.0 <= fields["high"] <= 1
+
+
 def test_interval_is_the_binomial_one_and_covers():
     rng = np.random.default_rng(0)
     hits = (rng.random(400) < 0.8).astype(float)
@@ -231,9 +281,24 @@ def test_interval_is_the_binomial_one_and_covers():
     assert (low, high) == pytest.approx((hits.mean() - half, hits.mean() + half), abs=0.006)
     assert mean_of_repeats(np.array([1.0, 2.0, 3.0])) == pytest.approx((2.0, 2 - 2.4841, 2 + 2.4841), abs=1e-4)
     assert share(hits == 1)[1:] == pytest.approx((low, high), abs=0.01)
-    assert share(np.ones(1, dtype=bool)) == (1.0, None, None)
+    assert share(np.ones(1, dtype=bool)) == pytest.approx((1.0, 1 / (1 + 1.96**2), 1.0), abs=1e-4)  # Wilson's
     assert bootstrap_mean(np.ones(50), rng) == (1.0, 1.0)
     assert bootstrap_mean(np.ones(1), rng) == (None, None)
+
+
+def test_a_sum_of_shares_is_newcombes_and_covers():
+    low, high = sum_of_shares(np.array([56, 48]), np.array([70, 80]), np.array([1.0, -1.0]))[1:]
+    assert (low, high) == pytest.approx((0.0524, 0.3339), abs=1e-4)  # Newcombe 1998, table II, (a), method 10
+    rng, strata = np.random.default_rng(0), np.repeat([0, 1, 2], [100, 20, 5])
+    true = np.array([0.95, 0.7, 0.9])
+    ends = [mean_share(rng.random(125) < true[strata], strata)[1:] for _ in range(200)]
+    assert np.mean([low <= true.mean() <= high for low, high in ends]) > 0.91
+
+
+def test_ends_stay_inside_what_is_possible_and_hold_the_value():
+    assert within(0.5, (-0.1, 1.2), 0.0) == (0.0, 1.0)
+    assert within(-0.2, (-0.1, None), 0.0) == (-0.2, None)
+    assert within(3.0, (1.0, 2.0), 0.0, np.inf) == (1.0, 3.0)
 
 
 @pytest.mark.parametrize("name", ["informativeness", "six-layer-probe"])

@@ -184,7 +184,18 @@ def test_a_domain_of_one_row_is_left_out_and_noted():
     same = run(few, galleries=["same_domain"], k=2)["shape", "top-2, same domain"]
     assert (same.num, same.note) == (239, "test rows left out for fewer than 2 rows to choose from: 1")
     other = run(few, galleries=["other_domains"], k=2)["shape", "top-2, other domains"]
-    assert (other.num, other.low) == (1, None)  # the others have that one row to choose from
+    assert other.num == 1  # the others have that one row to choose from
+    assert other.high - other.low > 0.5
+
+
+def test_a_value_per_row_is_not_asked_for():
+    """Nothing can match: 0 would look like a code that knows nothing."""
+    codes = perfect_codes()
+    spec = dataclasses.replace(codes.spec, sizes={**codes.spec.sizes, "shape": 960}, factors=("shape",))
+    alone = dataclasses.replace(codes, spec=spec, columns={**codes.columns, "shape": np.arange(960)})
+    for variant in ("top-1, all", "top-1, other domains"):
+        one = run(alone)["shape", variant]
+        assert (one.value, one.note) == (None, "no row to choose from has the query's value")
 
 
 @pytest.mark.parametrize(

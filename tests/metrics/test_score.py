@@ -60,3 +60,31 @@ def test_codes_that_are_not_finite_are_refused(bad):
     z[7, 1] = bad
     with pytest.raises(DataError, match="row 7 of the codes holds NaN or infinity"):
         score(dataclasses.replace(codes, z=z), ["retrieval"])
+
+
+def test_an_unknown_option_is_answered_with_the_known_ones():
+    with pytest.raises(UserError, match="mig has no option 'nbins'; it takes bins"):
+        score(perfect_codes(), ["mig"], options={"mig": {"nbins": 3}})
+    with pytest.raises(UserError, match="leakage has no option 'k'; it takes none"):
+        score(perfect_codes(), ["leakage"], options={"leakage": {"k": 3}})
+
+
+def test_a_need_can_be_met_by_either():
+    spec = perfect_codes().spec
+    known = METRICS["knn"]
+    assert known.missing(dataclasses.replace(spec, label=None)) == ""
+    assert known.missing(dataclasses.replace(spec, factors=(), targets=())) == ""
+    assert known.missing(dataclasses.replace(spec, factors=(), targets=(), label=None)) == (
+        "the data name no content or label"
+    )
+
+
+def test_no_number_leaves_that_is_not_finite(monkeypatch):
+    monkeypatch.setattr(metrics, "_registered", dict(METRICS))
+
+    @metric(higher_is_better=True, source="here")
+    def infinite(codes, rng):
+        return [infinite.score(0.0, low=-np.inf)]
+
+    with pytest.raises(AssertionError, match="infinite gave a number that is not finite"):
+        score(perfect_codes(), ["infinite"])

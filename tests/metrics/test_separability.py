@@ -260,3 +260,27 @@ def test_a_code_of_one_dimension_has_no_second_best():
     codes = perfect_codes()
     (one,) = sap(dataclasses.replace(codes, z=codes.z[:, :1]), np.random.default_rng(0))
     assert one.note == "a code of one dimension has no second best"
+
+
+def test_correlations_are_of_numbers_not_of_names():
+    codes = perfect_codes()
+
+    def named(*names: str) -> dict:
+        return found(sap, dataclasses.replace(codes, spec=dataclasses.replace(codes.spec, values={"shape": names})))
+
+    one = named("cone", "ball", "cube")[CORRELATION, "shape"]
+    assert (one.value, one.note) == (None, "the values are names")
+    assert "shape" not in named("cone", "ball", "cube")[CORRELATION, ""].over
+    counted = found(sap, codes)[CORRELATION, "shape"].value
+    assert named("0.5", "1.0", "1.5")[CORRELATION, "shape"].value == pytest.approx(counted)
+    assert named("2", "10", "3")[CORRELATION, "shape"].value < counted  # the numbers, not their order in the table
+
+
+def test_chance_of_sap_on_clusters_is_near_zero():
+    """A single shuffle of the train rows hits all or nothing there: chances of 0.67 were seen."""
+    grid = np.stack(np.meshgrid(*map(np.arange, (4, 5, 3, 10)), indexing="ij"), axis=-1).reshape(-1, 4)
+    codes = only(perfect_codes().take(np.arange(600)), a=grid[:, 0], b=grid[:, 1], c=grid[:, 2])
+    codes = dataclasses.replace(codes, z=grid[:, :3].astype(np.float32))
+    for seed in range(4):
+        scores = found(sap, codes, seed)
+        assert max(scores[SVM, name].chance for name in ("a", "b", "c", "")) < 0.08

@@ -39,6 +39,8 @@ def run(args: "Namespace") -> None:
     path = Path(args.codes)
     if not path.exists():
         raise UserError(f"no file or folder {path}")
+    if args.metrics == []:
+        raise UserError("--metrics needs a name, or several, of 'unbraid list metrics'")
     if args.out:
         cards.check_format(Path(args.out))
     runs = find_runs([path]) if path.is_dir() else []
@@ -74,6 +76,9 @@ def _retrieval_options(args: "Namespace") -> dict[str, dict[str, object]]:
         margins[factor] = int(number)
     if margins:
         found["margins"] = margins
+    if found and args.metrics and "retrieval" not in args.metrics:
+        given = " and ".join(f"--{name}" for name in found)
+        raise UserError(f"{given}: for retrieval only, which is not among --metrics")
     return {"retrieval": found} if found else {}
 
 

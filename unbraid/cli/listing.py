@@ -1,5 +1,6 @@
-"""unbraid list: names."""
+"""unbraid list: names; of metrics, with what they mean."""
 
+import re
 import typing
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -16,16 +17,29 @@ def parser(parser: "ArgumentParser", words: Sequence[str]) -> None:
 
 
 def _tables(kind: str) -> list[str]:
-    from unbraid import augment, data, methods, metrics
+    from unbraid import augment, data, methods
 
     tables = {
         "methods": lambda: methods.METHODS,
         "data": lambda: data.DATASETS,
         "views": lambda: augment.VIEWS,
-        "metrics": lambda: metrics.METRICS,  # imports their files
     }
     return list(tables[kind]())
 
 
+def _metrics() -> list[str]:
+    """Names, each with the first sentence on it."""
+    from unbraid.metrics import METRICS, udr
+
+    meanings = {name: metric.explanation[""] for name, metric in METRICS.items()} | {"udr": udr.__doc__ or ""}
+    width = max(map(len, meanings))
+    return [f"{name:<{width}}  {_first_sentence(text)}" for name, text in meanings.items()]
+
+
+def _first_sentence(text: str) -> str:
+    line = " ".join(text.partition("\n\n")[0].split())
+    return re.split(r"(?<=[.?]) ", line)[0].removesuffix(".")
+
+
 def run(args: "Namespace") -> None:
-    say("\n".join(_tables(args.kind)))
+    say("\n".join(_metrics() if args.kind == "metrics" else _tables(args.kind)))

@@ -22,7 +22,9 @@ def run(args: "Namespace") -> None:
         return say(_method(args.name))
     if args.name in metrics.METRICS:
         return say(_metric(args.name))
-    known = [*methods.METHODS, *metrics.METRICS]
+    if args.name == "udr":
+        return say(_udr())
+    known = [*methods.METHODS, *metrics.METRICS, "udr"]
     raise UserError(f"no method and no metric is called {args.name!r}.{did_you_mean(args.name, known)}")
 
 
@@ -40,6 +42,16 @@ def _method(name: str) -> str:
     for title, preset in kind.presets.items():
         lines.append(f"\n  --preset {title}: " + ", ".join(f"{key}={value}" for key, value in preset.items()))
     return "\n".join(lines)
+
+
+def _udr() -> str:
+    """The one score of several models, which has a command of its own."""
+    import inspect
+
+    from unbraid.metrics import udr
+
+    definition = (inspect.getdoc(udr.udr) or "").partition("\nArgs:")[0]
+    return f"udr\n\n{inspect.getdoc(udr)}\n\n{definition}\nIt compares models: unbraid udr a.npy b.npy c.npy"
 
 
 def _metric(name: str) -> str:

@@ -1,5 +1,6 @@
 """unbraid udr: models ranked by how far their codes agree, without labels."""
 
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -33,16 +34,24 @@ def run(args: "Namespace") -> None:
     from rich.console import Console
 
     from unbraid import seeds
+    from unbraid.card import check_place
     from unbraid.metrics.udr import CEILING, udr
     from unbraid.readers import read_array
 
-    if args.out and Path(args.out).suffix not in (".csv", ".json"):
+    if args.out and Path(args.out).suffix.lower() not in (".csv", ".json"):
         raise UserError(f"a ranking is saved as .csv or .json, not as {args.out!r}")
+    if args.out:
+        check_place(Path(args.out))
+    if args.seed < 0:
+        raise UserError(f"seed must be at least 0, not {args.seed}")
     paths = _paths(args.codes)
     options = {name: args[name] for name in ("relation", "weights", "active_by", "threshold", "num_points")}
     codes = [read_array(path) for path in paths]
-    result = udr(codes, rng=seeds.stream(args.seed, "udr"), intervals=True, **options)
-    names = [path.parent.name if path.name == "codes.npz" else path.stem for path in paths]
+    try:
+        result = udr(codes, rng=seeds.stream(args.seed, "udr"), intervals=True, **options)
+    except UserError as error:
+        raise UserError(_with_files(str(error), paths)) from None
+    names = _names(paths)
     rows = _rows(result, names)
     Console(width=None if sys.stdout.isatty() else 120).print(_table(rows))
     say(
@@ -62,6 +71,19 @@ def _paths(words: Sequence[str]) -> list[Path]:
         for word in words
         for file in ([r.codes for r in find_runs([word])] if Path(word).is_dir() else [Path(word)])
     ]
+
+
+def _names(paths: Sequence[Path]) -> list[str]:
+    """The name of the run or file; of two alike, the path, less what follows it."""
+    files = [path.parent if path.name == "codes.npz" else path.with_suffix("") for path in paths]
+    alike = [file.name for file in files]
+    whole = [str(file) if alike.count(file.name) > 1 else file.name for file in files]
+    return [str(path) if whole.count(name) > 1 else name for name, path in zip(whole, paths, strict=True)]
+
+
+def _with_files(complaint: str, paths: Sequence[Path]) -> str:
+    """The complaint, with the file in place of its number."""
+    return re.sub(r"\bcodes (\d+) of \d+", lambda found: f"the codes of {paths[int(found[1]) - 1]}", complaint)
 
 
 def _rows(result: "UDR", names: Sequence[str]) -> list[dict[str, object]]:
@@ -108,7 +130,7 @@ def _save(rows: Sequence[dict[str, object]], path: Path) -> None:
     from unbraid.atomic import atomic_file
     from unbraid.records import write_json
 
-    if path.suffix == ".json":
+    if path.suffix.lower() == ".json":
         return write_json(path, rows)
     import pandas
 

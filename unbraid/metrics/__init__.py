@@ -25,6 +25,7 @@ _MODULES = (
     "dci",
     "separability",
     "interventions",
+    "irs",
     "unsupervised",
     "collapse",
 )
@@ -65,7 +66,17 @@ class Metric:
         return {title: text.strip() for title, text in sections.items()}
 
     def __call__(self, codes: Codes, rng: np.random.Generator, **options: Any) -> list[Score]:
-        return self.function(codes, rng, **options)
+        scores = self.function(codes, rng, **options)
+        for one in scores:
+            numbers = [number for number in (one.value, one.low, one.high, one.chance) if number is not None]
+            assert np.isfinite(numbers).all(), f"{self.name} gave a number that is not finite: {one}"
+        return scores
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """The keyword arguments that it takes."""
+        parameters = inspect.signature(self.function).parameters.values()
+        return tuple(one.name for one in parameters if one.kind is one.KEYWORD_ONLY)
 
     def score(self, value: float | None, **rest: Any) -> Score:
         """A score of this metric: its name, direction and source are filled in, and can be overruled."""
@@ -74,7 +85,7 @@ class Metric:
 
     def missing(self, spec: DataSpec) -> str:
         """What the data would have to have and do not, in words; empty if nothing is missing."""
-        lacking = [need for need in sorted(self.needs) if not _NEEDS[need](spec)]
+        lacking = [need for need in sorted(self.needs) if not any(_NEEDS[one](spec) for one in need.split(" or "))]
         return f"the data name no {' and no '.join(lacking)}" if lacking else ""
 
 
@@ -98,10 +109,11 @@ def metric(
 
     Args:
         needs: What the data must name, all of it: of "domain", "factors", "content", "targets", "label", "bias".
+            "content or label" is met by either.
         slow: Left out of an audit unless it is asked for by name.
     """
     needs = frozenset(needs)
-    if unknown := needs - set(_NEEDS):
+    if unknown := {one for need in needs for one in need.split(" or ")} - set(_NEEDS):
         raise ValueError(f"a metric cannot need {', '.join(sorted(unknown))}; known: {', '.join(_NEEDS)}")
 
     def register(function: Callable[..., list[Score]]) -> Metric:
@@ -123,14 +135,15 @@ def score(
         options: Metric name -> its keyword arguments.
 
     Raises:
-        UserError: On an unknown name; names the nearest.
+        UserError: On an unknown name or option; names the nearest.
         DataError: If a code is not finite.
     """
-    names = list(names)
-    check_names([*names, *(options or {})])
+    names, options = list(names), options or {}
+    check_names([*names, *options])
+    check_options(options)
     check_finite(codes.z)
     known = __getattr__("METRICS")
-    return [one for name in names for one in _evaluate(known[name], codes, seed, (options or {}).get(name, {}))]
+    return [one for name in names for one in _evaluate(known[name], codes, seed, options.get(name, {}))]
 
 
 def everyday(spec: DataSpec) -> list[str]:
@@ -145,6 +158,16 @@ def check_names(names: Iterable[str]) -> None:
     for name in names:
         if name not in known:
             raise UserError(f"unknown metric {name!r}.{did_you_mean(name, known)}")
+
+
+def check_options(options: Mapping[str, Mapping[str, Any]]) -> None:
+    """Raises: UserError on an option that its metric does not take; names those that it takes."""
+    known = __getattr__("METRICS")
+    for name, given in options.items():
+        takes = known[name].options
+        for option in given:
+            if option not in takes:
+                raise UserError(f"{name} has no option {option!r}; it takes {', '.join(takes) or 'none'}")
 
 
 def check_finite(z: np.ndarray) -> None:

@@ -13,12 +13,11 @@ from jaxtyping import Bool, Float, Int64
 from unbraid.errors import DataError
 from unbraid.metrics import metric
 from unbraid.metrics.estimators import LINEAR
-from unbraid.metrics.intervals import NUM_GROUPS, bootstrap_mean, jackknife
-from unbraid.metrics.probe_scores import problem
+from unbraid.metrics.intervals import NUM_GROUPS, bootstrap_mean, jackknife, sum_of_shares, within
+from unbraid.metrics.tasks import problem
 from unbraid.records import Score
 from unbraid.tables import Codes
 
-_NUM_RESAMPLES = 999
 _NUM_SHUFFLES = 99  # of the answers, for the chance level of the worst group
 _NUM_BINS = 15  # of confidence
 
@@ -37,10 +36,10 @@ def accuracy(codes: Codes, rng: np.random.Generator) -> list[Score]:
     bias" in sets such as Colored MNIST), and else conflicting; where that is a tie, neither is defined.
 
     Chance is the constant answer, the most frequent label value of the train rows. In the worst group that is 0; chance
-    is there the worst group of the same answers shuffled over the rows. Intervals: bootstrap over rows, within label
-    values (balanced), groups (unbiased), aligned and conflicting rows (gap). That of the worst group is about the group
-    that is truly the worst, not the one that looks so: of Clopper-Pearson intervals that hold for all groups together
-    (Sidak) the least lower and the least upper end.
+    is there the worst group of the same answers shuffled over the rows. Intervals are Wilson's; where several shares
+    are summed, how far each reaches to a side is squared and added (Zou & Donner 2008). That of the worst group is
+    about the group that is truly the worst, not the one that looks so: of Clopper-Pearson intervals that hold for all
+    groups together (Sidak) the least lower and the least upper end.
 
     Formula:
         plain: share of rows answered rightly; aligned, conflicting: that share among these rows
@@ -50,8 +49,7 @@ def accuracy(codes: Codes, rng: np.random.Generator) -> list[Score]:
         0 to 1, higher is better. The gap: -1 to 1, lower is better, at 0 the bias is no help.
     Misleads:
         Where the test rows have the bias of the train rows, the plain accuracy rewards it. The worst of many small
-        groups is low by luck: compare with its chance. Groups of a few rows, all right or all wrong, make the interval
-        of the unbiased accuracy too narrow. A classifier that is always wrong has no gap.
+        groups is low by luck: compare with its chance. A classifier that is always wrong has no gap.
     """
     label, bias = codes.spec.label, codes.spec.bias
     assert label is not None
@@ -63,7 +61,7 @@ def accuracy(codes: Codes, rng: np.random.Generator) -> list[Score]:
         answers, truth = _answers(train, test, label, rng), test.columns[label]
         constant = np.bincount((train if len(train) else test).columns[label]).argmax()
         hits = np.stack([answers == truth, constant == truth])
-        found = {"plain": _mean(hits, np.zeros_like(truth), rng), "balanced": _mean(hits, truth, rng)}
+        found = {"plain": _mean(hits, np.zeros_like(truth)), "balanced": _mean(hits, truth)}
         if bias is not None:
             found |= _by_bias(train, test, answers, hits, label, bias, rng)
     how = "linear probe" if codes.logits is None else "the model's own"
@@ -128,8 +126,7 @@ def expected_calibration_error(
     if len(sums) < 2:
         return error, None, None
     without = np.abs(sums.sum(axis=0) - sums).sum(axis=1) / (len(truth) - np.bincount(group))
-    low, high = jackknife(error, without)
-    return error, max(0.0, low), min(1.0, high)
+    return error, *within(error, jackknife(error, without), 0.0)
 
 
 def _brier(probability: Float[np.ndarray, "n k"], truth: Int64[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
@@ -189,15 +186,15 @@ def _by_bias(
     empty = sizes[0] * sizes[1] - len(np.unique(cells))
     note = f"{empty} of {sizes[0] * sizes[1]} groups hold no test rows and are left out" if empty else ""
     found = {
-        "unbiased": _mean(hits, cells, rng) | {"note": note},
+        "unbiased": _mean(hits, cells) | {"note": note},
         "worst group": _worst(test, answers, cells, (label, bias), rng),
-        **_by_alignment(train.known(bias), test, hits, label, bias, rng),
+        **_by_alignment(train.known(bias), test, hits, label, bias),
     }
     return {name: facts | {"over": (label, bias)} for name, facts in found.items()}
 
 
 def _by_alignment(
-    train: Codes, test: Codes, hits: Bool[np.ndarray, "2 n"], label: str, bias: str, rng: np.random.Generator
+    train: Codes, test: Codes, hits: Bool[np.ndarray, "2 n"], label: str, bias: str
 ) -> dict[str, dict[str, Any]]:
     counts = np.zeros((train.spec.sizes[label], train.spec.sizes[bias]), dtype=int)
     np.add.at(counts, (train.columns[label], train.columns[bias]), 1)
@@ -210,35 +207,26 @@ def _by_alignment(
         return dict.fromkeys(("aligned", "conflicting", "gap"), _undefined(reason))
     conflicting = counts.argmax(axis=1)[truth] != test.columns[bias]
     found = {
-        name: _mean(hits[:, rows], np.zeros(rows.sum(), dtype=int), rng)
-        if rows.any()
-        else _undefined("no such test row")
+        name: _mean(hits[:, rows], np.zeros(rows.sum(), dtype=int)) if rows.any() else _undefined("no such test row")
         for name, rows in (("aligned", ~conflicting), ("conflicting", conflicting))
     }
     both = conflicting.any() and not conflicting.all()
-    gap = (
-        _mean(hits, conflicting.astype(int), rng, weights=(1.0, -1.0)) if both else _undefined("it needs rows of both")
-    )
+    gap = _mean(hits, conflicting.astype(int), weights=(1.0, -1.0)) if both else _undefined("it needs rows of both")
     return found | {"gap": gap | {"higher_is_better": False}}
 
 
 def _mean(
     hits: Bool[np.ndarray, "2 n"],
     strata: Int64[np.ndarray, " n"],
-    rng: np.random.Generator,
     weights: Sequence[float] | None = None,
 ) -> dict[str, Any]:
-    """The mean of the strata's accuracies, or another weighted sum of them.
-
-    To resample the rows of a stratum is to draw the number of hits among them from a binomial distribution.
-    """
+    """The mean of the strata's accuracies, or another weighted sum of them."""
     strata = np.unique(strata, return_inverse=True)[1]
     counts = np.bincount(strata)
-    share, constant = (np.bincount(strata[hit], minlength=len(counts)) / counts for hit in hits)
-    resampled = rng.binomial(counts, share, size=(_NUM_RESAMPLES, len(counts))) / counts
+    hit, constant = (np.bincount(strata[right], minlength=len(counts)) for right in hits)
     factor = np.full(len(counts), 1 / len(counts)) if weights is None else np.array(weights)
-    value, chance, *sums = (np.vstack([share, constant, resampled]) * factor).sum(axis=1).tolist()
-    low, high = np.quantile(sums, [0.025, 0.975]).tolist() if len(hits[0]) > 1 else (None, None)
+    value, low, high = sum_of_shares(hit, counts, factor)
+    chance = float(np.sum(constant / counts * factor))
     return {"value": value, "low": low, "high": high, "chance": chance, "num": len(strata)}
 
 

@@ -7,7 +7,6 @@ rows. Three estimators have three names: `dci` (trees grown at random, seconds),
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -15,11 +14,13 @@ from jaxtyping import Float
 from unbraid.errors import UserError
 from unbraid.metrics import Metric, metric
 from unbraid.metrics.importance import Learn, Learned, boosting, linear, trees
-from unbraid.metrics.intervals import bootstrap
+from unbraid.metrics.intervals import bootstrap_errors, half_sampling, within
+from unbraid.metrics.probe_scores import r2_ends
 from unbraid.metrics.tasks import Task, scores_of_rows, tasks
 from unbraid.records import Score
 from unbraid.tables import Codes
 
+_DIGITS = 7  # the 1e-11 of ``concentration`` moves the eighth and later ones
 _EASTWOOD = "Eastwood & Williams 2018, A framework for the quantitative evaluation of disentangled representations"
 
 
@@ -67,7 +68,7 @@ def dci(codes: Codes, rng: np.random.Generator) -> list[Score]:
     with leaves of 10 rows or more. Chosen by measuring: at 10,000 x 128 a forest that looks at some dimensions only was
     slower, predicted worse and called dimensions important that know nothing. Regression trees for targets.
     Interval of D and C: from the ten random halves of the train rows that the trees are grown on. It holds the chance
-    in single trees and is too wide, up to fourfold for some hundred rows. Of I: bootstrap over test rows. Chance: D and
+    in single trees and is too wide, up to fourfold for some hundred rows. Of I: over test rows. Chance: D and
     C of shuffled train rows; I of a constant.
 
     Formula:
@@ -92,7 +93,7 @@ def dci_lasso(codes: Codes, rng: np.random.Generator) -> list[Score]:
     The paper regresses every factor with the Lasso and tunes the penalty; here factors are classified (L1 multinomial
     logistic regression), real-valued targets regressed, and the penalty is fixed where a code of pure noise gets no
     weight 99 times in 100; chance is therefore 0. Interval of D and C: refits on ten random halves of the train rows.
-    Of I: bootstrap over test rows. Chance of I: a constant.
+    Of I: over test rows. Chance of I: a constant.
 
     Formula:
         As `dci`, R_kf = |w_k| (mean over the values of f), divided by its sum over k.
@@ -114,8 +115,8 @@ def dci_gbt(codes: Codes, rng: np.random.Generator) -> list[Score]:
 
     100 trees of depth 3 per value and a learning rate of 0.1; regression trees for real-valued targets. The published
     code leaves ties between splits to a random state that nobody set; here the seed of the audit sets it. D and C have
-    no interval and no chance level: each would cost several fits more, and one takes minutes. Interval of I: bootstrap
-    over test rows.
+    no interval and no chance level: each would cost several fits more, and one takes minutes. Interval of I: over
+    test rows.
 
     Formula:
         As `dci`, R_kf = the decrease of impurity at the splits of dimension k.
@@ -157,13 +158,13 @@ def _structure(metric: Metric, able: Sequence[Task], learned: Mapping[str, Learn
         if problem:
             yield metric.score(None, note=problem, **facts)
             continue
-        value = statistic(importance)
-        low, high = _half_sampling(value, np.array([statistic(half) for half in halves]))
+        value = round(statistic(importance), _DIGITS)
+        low, high = within(value, half_sampling(value, np.array([statistic(half) for half in halves])), 0.0)
         yield metric.score(
             value,
             low=low,
             high=high,
-            chance=statistic(np.stack(shuffled, axis=1)) if shuffled else None,
+            chance=round(statistic(np.stack(shuffled, axis=1)), _DIGITS) if shuffled else None,
             split="train",
             num=max(len(task.y) for task in able if column in ("", task.name)),
             note=f"interval over {len(halves)} halves of the train rows" if halves else "no interval: it costs minutes",
@@ -173,16 +174,6 @@ def _structure(metric: Metric, able: Sequence[Task], learned: Mapping[str, Learn
 
 def _of_one(importance: Float[np.ndarray, "d g"], place: int) -> float:
     return float(concentration(importance.T)[place])
-
-
-def _half_sampling(value: float, halves: Float[np.ndarray, " r"]) -> tuple[float | None, float | None]:
-    """Both ends of the interval. A half drawn without replacement strays from the whole as the whole from the truth."""
-    from scipy import stats
-
-    if len(halves) < 2:
-        return None, None
-    reach = float(stats.t.ppf(0.975, len(halves) - 1) * np.std(halves, ddof=1))
-    return max(0.0, value - reach), min(1.0, value + reach)
 
 
 def _informativeness(
@@ -201,11 +192,7 @@ def _informativeness(
             yield metric.score(None, note=task.problem, **facts)
             continue
         truth = task.y_test.astype(float)
-        square = (learned[task.name].predicted - truth) ** 2
-        low, high = bootstrap(_r2, square, truth, rng=rng)
-        guess = float(_r2((truth - task.y.mean()) ** 2, truth))
-        yield metric.score(float(_r2(square, truth)), low=low, high=high, chance=guess, num=len(truth), **facts)
-
-
-def _r2(square: np.ndarray, truth: np.ndarray, axis: int = -1) -> Any:
-    return 1 - np.mean(square, axis=axis) / np.var(truth, axis=axis)
+        residual = np.stack([truth - learned[task.name].predicted, truth - task.y.mean(dtype=float)])
+        value, guess = (1 - np.mean(residual**2, axis=1) / truth.var()).tolist()
+        ends = bootstrap_errors(truth[None], residual[:1, None], rng)[0]
+        yield metric.score(value, chance=guess, num=len(truth), **facts, **r2_ends(value, ends[:, 0, 0]))

@@ -14,7 +14,7 @@ from jaxtyping import Float, Float32, Int64
 
 from unbraid.errors import UserError
 from unbraid.metrics import Metric, metric
-from unbraid.metrics.intervals import NUM_GROUPS, jackknife
+from unbraid.metrics.intervals import NUM_GROUPS, jackknife, within
 from unbraid.records import Score
 from unbraid.tables import Codes
 
@@ -104,6 +104,8 @@ def dimension_modularity(information: Float[np.ndarray, "*k d g"]) -> Float[np.n
 
 def few_rows(z: Float32[np.ndarray, "n d"]) -> str:
     """Why so few codes are not scored; empty if there are enough to leave out groups of them."""
+    if not len(z):
+        return "no rows in the test split"
     return f"{len(z)} test rows are too few" if len(z) < NUM_GROUPS else ""
 
 
@@ -228,7 +230,7 @@ def _labels(codes: Codes, name: str, bins: int) -> Int64[np.ndarray, " n"]:
     """0 .. values-1, targets binned; -1 where missing."""
     column = codes.columns[name]
     categorical = name in codes.spec.sizes
-    known = column >= 0 if categorical else ~np.isnan(column)
+    known = codes.is_known(name)
     labels = np.full(len(codes), -1)
     if known.any():
         cells = column[known] if categorical else bin_codes(column[known][:, None], bins)[0]
@@ -283,8 +285,8 @@ def _per_factor(
 def _score(metric: Metric, values: Float[np.ndarray, " k"], least: float, **facts: Any) -> Score:
     """From replicates as in ``_Factor``; the interval, and what rounding adds, is cut off at ``least`` and 1."""
     value, without, shuffled = np.split(np.clip(values, least, 1.0), [1, 1 + NUM_GROUPS])
-    low, high = np.clip(jackknife(float(value[0]), without), least, 1.0)
-    return metric.score(float(value[0]), low=float(low), high=float(high), chance=float(shuffled.mean()), **facts)
+    low, high = within(float(value[0]), jackknife(float(value[0]), without), least)
+    return metric.score(float(value[0]), low=low, high=high, chance=float(shuffled.mean()), **facts)
 
 
 def _bound(factor: _Factor, bins: int) -> float:

@@ -5,21 +5,23 @@ from jaxtyping import Float32, Float64, Int64
 
 from unbraid.errors import UserError
 from unbraid.metrics import metric
-from unbraid.metrics.intervals import bootstrap_mean
+from unbraid.metrics.intervals import share
 from unbraid.metrics.nearest import search, usable
 from unbraid.records import Score
 from unbraid.tables import SPLITS, Codes
 
 
 @metric(
-    higher_is_better=True, source="Wu et al. 2018, arXiv:1805.01978; settings of Wang et al. 2021, arXiv:2110.15255"
+    needs={"content or label"},
+    higher_is_better=True,
+    source="Wu et al. 2018, arXiv:1805.01978; settings of Wang et al. 2021, arXiv:2110.15255",
 )
 def knn(codes: Codes, rng: np.random.Generator, *, k: int = 200, temperature: float = 0.5) -> list[Score]:
     """Accuracy of a weighted vote of the k nearest train rows, for the label, or for each content factor without one.
 
     Queries are the test rows; rows with a missing value or an all-zero code are left out. Top-5, where the train rows
     hold more than five values: the query's value is among the five with the most votes. Nothing is trained. Interval:
-    percentile bootstrap over test rows.
+    Wilson's, over test rows.
 
     Formula:
         score_c = sum over the k nearest train rows i of class c of exp(cos(z_i, z_q) / temperature)
@@ -42,23 +44,17 @@ def knn(codes: Codes, rng: np.random.Generator, *, k: int = 200, temperature: fl
         raise UserError(f"the temperature of knn must be above 0, not {temperature}")
     columns = codes.spec.content if codes.spec.label is None else (codes.spec.label,)
     return [
-        score
-        for name in columns
-        if name in codes.spec.sizes
-        for score in _classify(codes, name, k, float(temperature), rng)
+        score for name in columns if name in codes.spec.sizes for score in _classify(codes, name, k, float(temperature))
     ]
 
 
-def _classify(codes: Codes, column: str, k: int, temperature: float, rng: np.random.Generator) -> list[Score]:
+def _classify(codes: Codes, column: str, k: int, temperature: float) -> list[Score]:
     rows, note = usable(codes, (column,))
     labels, test = codes.columns[column], codes.split[rows] == SPLITS.index("test")
     queries, train = rows[test], rows[~test]
     frequent = np.argsort(-np.bincount(labels[train], minlength=codes.spec.sizes[column]), kind="stable")
     num_values, settings = len(np.unique(labels[train])), f"k = {k}, temperature {temperature:g}"
-    if num_values < 2 or not len(queries):
-        reason = (
-            "no test row has a value and a code" if not len(queries) else "the train rows hold fewer than two values"
-        )
+    if reason := _problem(labels[train], labels[queries]):
         reason = "; ".join(filter(None, (reason, note)))
         return [knn.score(None, column=column, variant=f"top-1, {settings}", note=reason)]
     if k > len(train):
@@ -69,11 +65,10 @@ def _classify(codes: Codes, column: str, k: int, temperature: float, rng: np.ran
         ranks[places] = (np.argsort(-scores, axis=1, kind="stable") == labels[queries[places], None]).argmax(axis=1)
     given = []
     for top in (1, 5) if num_values > 5 else (1,):
-        correct = (ranks < top).astype(float)
-        low, high = bootstrap_mean(correct, rng)
+        value, low, high = share(ranks < top)
         given.append(
             knn.score(
-                float(correct.mean()),
+                value,
                 column=column,
                 variant=f"top-{top}, {settings}",
                 low=low,
@@ -84,6 +79,15 @@ def _classify(codes: Codes, column: str, k: int, temperature: float, rng: np.ran
             )
         )
     return given
+
+
+def _problem(train: Int64[np.ndarray, " n"], test: Int64[np.ndarray, " m"]) -> str:
+    """Why these labels cannot be classified; empty if they can."""
+    if not len(test):
+        return "no test row has a value and a code"
+    if len(np.unique(train)) < 2:
+        return "the train rows hold fewer than two values"
+    return "" if np.isin(test, train).any() else "no test row has a value that occurs in the train split"
 
 
 def votes(

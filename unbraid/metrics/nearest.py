@@ -42,10 +42,11 @@ def usable(codes: Codes, columns: Iterable[str]) -> tuple[Int64[np.ndarray, " n"
     wanted, test = codes.split != SPLITS.index("validation"), codes.split == SPLITS.index("test")
     missing = np.zeros(len(codes), dtype=bool)
     for name in columns:
-        column = codes.columns[name]
-        missing |= column < 0 if name in codes.spec.sizes else np.isnan(column)
+        missing |= ~codes.is_known(name)
     if len(codes) and not np.ptp(codes.z, axis=0).any():
         return np.arange(0), "every row has the same code"
+    if not test.any():
+        return np.arange(0), "no rows in the test split"
     zero = ~codes.z.any(axis=1)
     counts = {"a missing value": np.sum(test & missing), "an all-zero code": np.sum(test & zero & ~missing)}
     return (

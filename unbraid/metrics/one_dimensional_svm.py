@@ -13,11 +13,18 @@ def svm_hits(
     y_test: Num[np.ndarray, " m"],
 ) -> Bool[np.ndarray, "d m"]:
     """Which test rows ``LinearSVC(C=0.01, class_weight="balanced")`` on one dimension gets right, for each."""
+    return svm_answers(x, y, x_test) == y_test
+
+
+def svm_answers(
+    x: Float[np.ndarray, "n d"], y: Int64[np.ndarray, " n"], x_test: Float[np.ndarray, "m d"]
+) -> Int64[np.ndarray, "d m"]:
+    """What these machines answer."""
     weight, bias = svms(x, y, _SVM_COST)
     values = np.unique(y)
     edges, lines = _envelopes(weight, bias)
     found = [lines[k, np.searchsorted(edges[k], x_test[:, k])] for k in range(x.shape[1])]
-    return values[np.stack(found)] == y_test
+    return values[np.stack(found)]
 
 
 def _envelopes(

@@ -1,67 +1,53 @@
 """From what a probe answers on test rows to scores: accuracies and errors, their intervals, chance and controls."""
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Float, Int64
 
 from unbraid.metrics import Metric
-from unbraid.metrics.intervals import bootstrap, mean_of_repeats
+from unbraid.metrics.estimators import Probe
+from unbraid.metrics.intervals import bootstrap, bootstrap_errors, mean_of_repeats, mean_share, within
 from unbraid.records import Score
 from unbraid.tables import Codes
-
-_NUM_RESAMPLES, _BLOCK = 999, 111  # of the bootstrap, and as many as are held at a time
 
 
 def same_rows(codes: Codes, columns: Iterable[str]) -> Iterator[tuple[list[str], Codes, Codes]]:
     """Groups of columns that are known in the same rows, with these train and test rows."""
     groups: dict[bytes, list[str]] = {}
     for name in columns:
-        column = codes.columns[name]
-        missing = column < 0 if name in codes.spec.sizes else np.isnan(column)
-        groups.setdefault(missing.tobytes(), []).append(name)
+        groups.setdefault(codes.is_known(name).tobytes(), []).append(name)
     for names in groups.values():
         known = codes.known(*names)
         yield names, known.rows("train"), known.rows("test")
 
 
-def problem(train: Codes, test: Codes, column: str) -> str:
-    """Why a column cannot be probed; empty if it can. The rows are those in which it is known."""
-    known, truth = train.columns[column], test.columns[column]
-    if not len(train) or not len(test):
-        return f"no rows in the {'test' if len(train) else 'train'} split, or its values are missing there"
-    if np.ptp(known) == 0:
-        return "one value only in the train split"
-    if column in train.spec.targets:
-        return "one value only in the test split" if np.ptp(truth) == 0 else ""
-    if train.spec.sizes[column] > len(train):
-        return f"{train.spec.sizes[column]} values, but only {len(train)} train rows"
-    return "" if np.isin(truth, known).any() else "no test row has a value that occurs in the train split"
-
-
 def accuracies(
-    metric: Metric, train: Codes, test: Codes, column: str, variant: str, predicted: Int64[np.ndarray, "r m"]
+    metric: Metric, train: Codes, test: Codes, column: str, probe: Probe, predicted: Int64[np.ndarray, "r m"]
 ) -> tuple[Score, Score]:
     """The accuracy of the first row of predictions, and of the others: what the probe says after shuffled labels.
 
-    `chance` is that of the most frequent value of the train rows.
+    `chance` is that of the most frequent value of the train rows, or of any value for balanced accuracy.
     """
     known, truth = train.columns[column], test.columns[column]
-    (value, low, high), *shuffled = (share(row == truth) for row in predicted)
+    strata = truth if probe.balanced else np.zeros_like(truth)
+    (value, low, high), *shuffled = (mean_share(row == truth, strata) for row in predicted)
+    constant = truth == np.bincount(known).argmax()
     unseen = int(np.sum(~np.isin(truth, known)))
     found = metric.score(
         value,
         column=column,
-        variant=variant,
+        variant=probe.variant,
         low=low,
         high=high,
-        chance=float(np.mean(truth == np.bincount(known).argmax())),
+        chance=1 / len(np.unique(truth)) if probe.balanced else float(constant.mean()),
         num=len(test),
         note=f"{unseen} test rows have a value that no train row has" if unseen else "",
     )
-    return found, _control(found, np.array([one[0] for one in shuffled]), shuffled[0][1:], (0.0, 1.0))
+    over_rows = {"low": shuffled[0][1], "high": shuffled[0][2]}
+    return found, _control(found, np.array([one[0] for one in shuffled]), over_rows, (0.0, 1.0))
 
 
 def errors(
@@ -79,34 +65,43 @@ def errors(
     """
     truth = np.stack([test.columns[name] for name in columns]).astype(float)  # (T, M)
     mean = np.stack([train.columns[name] for name in columns]).mean(axis=1, dtype=float)  # (T,)
-    centred, residual = truth - truth.mean(axis=1, keepdims=True), truth - predicted
-    r2 = 1 - np.mean(residual**2, axis=2) / np.mean(centred**2, axis=1)  # (R, T)
+    residual = truth - predicted
+    r2 = 1 - np.mean(residual**2, axis=2) / truth.var(axis=1)  # (R, T)
     error = np.mean(np.abs(residual), axis=2)
-    ends_r2, ends_error = _resampled(centred, residual[:2], rng)  # (2, 2, T) each: low and high, true and shuffled
+    ends_r2, ends_error = bootstrap_errors(truth, residual[:2], rng)  # (2, 2, T): low and high, true and shuffled
     for place, name in enumerate(columns):
         constant = truth[place] - mean[place]
         facts = {"column": name, "num": len(test)}
         found = metric.score(
             float(r2[0, place]),
             variant=f"{variant}, R2",
-            low=float(ends_r2[0, 0, place]),
-            high=float(ends_r2[1, 0, place]),
-            chance=float(1 - np.mean(constant**2) / np.mean(centred[place] ** 2)),
+            chance=float(1 - np.mean(constant**2) / truth[place].var()),
             **facts,
+            **r2_ends(r2[0, place], ends_r2[:, 0, place]),
         )
         yield found
-        yield _control(found, r2[1:, place], _pair(ends_r2[:, 1, place]), (-np.inf, 1.0))
+        yield _control(found, r2[1:, place], r2_ends(r2[1, place], ends_r2[:, 1, place]), (-np.inf, 1.0))
+        low, high = within(error[0, place], (ends_error[0, 0, place], ends_error[1, 0, place]), 0.0, np.inf)
         found = metric.score(
             float(error[0, place]),
             variant=f"{variant}, mean absolute error",
             higher_is_better=False,
-            low=float(ends_error[0, 0, place]),
-            high=float(ends_error[1, 0, place]),
+            low=low,
+            high=high,
             chance=float(np.mean(np.abs(constant))),
             **facts,
         )
         yield found
-        yield _control(found, error[1:, place], _pair(ends_error[:, 1, place]), (0.0, np.inf))
+        low, high = within(error[1, place], (ends_error[0, 1, place], ends_error[1, 1, place]), 0.0, np.inf)
+        yield _control(found, error[1:, place], {"low": low, "high": high}, (0.0, np.inf))
+
+
+def r2_ends(value: float, ends: Float[np.ndarray, " 2"]) -> dict[str, Any]:
+    """The interval of an R^2 from ``bootstrap_errors`` as fields of a score, or the reason why it has none."""
+    if np.isnan(ends).any():
+        return {"note": "no interval: too many resamples of the test rows have one value only"}
+    low, high = within(value, (ends[0], ends[1]))
+    return {"low": low, "high": high}
 
 
 def batch_error(
@@ -143,50 +138,21 @@ def batch_error(
     )
 
 
-def share(hits: Bool[np.ndarray, " m"]) -> tuple[float, float | None, float | None]:
-    """The share of hits and both ends of its interval: what a percentile bootstrap over rows tends to."""
-    from scipy import stats
-
-    value, num = float(hits.mean()), len(hits)
-    if num < 2:
-        return value, None, None
-    low, high = stats.binom.ppf((0.025, 0.975), num, value) / num
-    return value, float(low), float(high)
-
-
 def _control(
     found: Score,
     values: Float[np.ndarray, " s"],
-    over_rows: tuple[float | None, float | None],
+    over_rows: Mapping[str, Any],
     limits: tuple[float, float],
 ) -> Score:
-    """The score that goes beside another one: the same probe on shuffled labels, once for each value."""
+    """The score that goes beside another one: the same probe on shuffled labels, once for each value.
+
+    Args:
+        over_rows: Fields of a score: the interval over test rows, which that of a single shuffle is.
+    """
     control = dataclasses.replace(found, variant=f"{found.variant}, shuffled labels")
     if len(values) == 1:
-        note = "one shuffle; the interval is over test rows"
-        return dataclasses.replace(control, value=float(values[0]), low=over_rows[0], high=over_rows[1], note=note)
-    mean, low, high = mean_of_repeats(values)
-    low, high = max(low, limits[0]), min(high, limits[1])
+        facts = {"low": None, "high": None, "note": "one shuffle; the interval is over test rows", **over_rows}
+        return dataclasses.replace(control, value=float(values[0]), **facts)
+    mean, *ends = mean_of_repeats(values)
+    low, high = within(mean, (ends[0], ends[1]), *limits)
     return dataclasses.replace(control, value=mean, low=low, high=high, note=f"mean of {len(values)} shuffles")
-
-
-def _resampled(
-    centred: Float[np.ndarray, "t m"], residual: Float[np.ndarray, "r t m"], rng: np.random.Generator
-) -> tuple[Float[np.ndarray, "2 r t"], Float[np.ndarray, "2 r t"]]:
-    """Percentile bootstrap of R^2 and of the mean absolute error: the same resampled rows for all targets."""
-    rows = np.concatenate([centred[None], centred[None] ** 2, residual**2, np.abs(residual)])  # (2 + 2R, T, M)
-    num, flat = rows.shape[2], rows.reshape(-1, rows.shape[2]).T
-    means = np.empty((_NUM_RESAMPLES, flat.shape[1]))
-    for start in range(0, _NUM_RESAMPLES, _BLOCK):
-        drawn = rng.integers(num, size=(len(means[start : start + _BLOCK]), num))
-        counts = np.stack([np.bincount(one, minlength=num) for one in drawn])
-        means[start : start + _BLOCK] = counts @ flat / num
-    first, second, *others = np.moveaxis(means.reshape(_NUM_RESAMPLES, *rows.shape[:2]), 1, 0)  # (S, T) each
-    squares, absolute = np.stack(others).reshape(2, len(residual), _NUM_RESAMPLES, -1)
-    with np.errstate(divide="ignore", invalid="ignore"):  # a resample of one row only, many times
-        r2 = 1 - squares / (second - first**2)
-    return np.nanquantile(r2, (0.025, 0.975), axis=1), np.quantile(absolute, (0.025, 0.975), axis=1)
-
-
-def _pair(ends: Float[np.ndarray, " 2"]) -> tuple[float, float]:
-    return float(ends[0]), float(ends[1])

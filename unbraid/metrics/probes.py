@@ -12,14 +12,17 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from unbraid.metrics import Metric, metric
-from unbraid.metrics.estimators import LINEAR, RANDOM_FEATURES, SIX_LAYER, Probe, six_layer
-from unbraid.metrics.probe_scores import accuracies, batch_error, errors, problem, same_rows, share
+from unbraid.metrics.estimators import BALANCED, LINEAR, RANDOM_FEATURES, SIX_LAYER, Probe, six_layer
+from unbraid.metrics.intervals import share
+from unbraid.metrics.probe_scores import accuracies, batch_error, errors, same_rows
+from unbraid.metrics.tasks import problem
 from unbraid.records import Score
 from unbraid.tables import Codes
 
 _DCODR = "Kahana & Hoshen 2022, arXiv:2203.11284, evaluation by probes"
 _IP_IRM = "Wang et al. 2021, arXiv:2111.00743, and its published code"
-_QUICK = (LINEAR, RANDOM_FEATURES)
+_QUICK = (LINEAR, BALANCED, RANDOM_FEATURES)
+_FREQUENT = 1.5  # times its even share among the train rows: from there on a probe may best answer one value only
 _FEW_ROWS = 700  # below, the published network has under five batches an epoch and can stop before batch norm settles
 
 
@@ -30,13 +33,19 @@ def leakage(codes: Codes, rng: np.random.Generator) -> list[Score]:
     "linear" is logistic regression, "random features" ridge regression on 1,024 random ReLU features. Each has a
     control, the mean of five such probes trained on shuffled labels: what it scores above chance is the capacity of
     the probe, not knowledge in the code. The interval of a control is over the shuffles: where codes lie in a few
-    clusters the probe answers each with one value, so that one shuffle can hit all or nothing.
+    clusters the probe answers each with one value, so that one shuffle can hit all or nothing. Where one value is over
+    1.5 times as frequent among the train rows as if all were equally so, there is a third probe, "linear, balanced
+    accuracy": it weights the rows so that all values count the same. Intervals over test rows are Wilson's.
 
     Formula:
         mean over test rows of [probe(z) = domain], the probe fitted on the train rows.
+        Balanced accuracy: the mean over the domains of that mean over the rows of one.
     Range:
-        0 to 1, lower is better. Chance is the share of the most frequent train value among the test rows.
+        0 to 1, lower is better. Chance is the share of the most frequent train value among the test rows, and of
+        balanced accuracy 1 / number of domains among them.
     Misleads:
+        Where one domain is much more frequent than the others, its name is the best answer to almost every code, and
+        accuracy stays at chance although the code leaks: there read the balanced accuracy.
         It is a lower bound: what these probes cannot read, `six-layer-probe` may. A code that knows nothing leaks
         nothing, so read it beside `informativeness`. Rows that resemble each other make the interval too narrow.
     """
@@ -64,7 +73,11 @@ def informativeness(codes: Codes, rng: np.random.Generator) -> list[Score]:
     return list(_read(_QUICK, columns, codes.spec.targets, codes, rng))
 
 
-@metric(higher_is_better=True, source=_DCODR + "; its published code for layers, steps and stopping")
+@metric(
+    needs={"content or domain"},
+    higher_is_better=True,
+    source=_DCODR + "; its published code for layers, steps and stopping",
+)
 def six_layer_probe(
     codes: Codes,
     rng: np.random.Generator,
@@ -103,7 +116,7 @@ def six_layer_probe(
     few = f"{num} train rows are few for this probe, it may stop too early"
     return [
         score
-        if "standardised" in score.variant
+        if "standardised" in score.variant or score.value is None
         else dataclasses.replace(score, note="; ".join(filter(None, (score.note, few))))
         for score in scores
     ]
@@ -115,7 +128,7 @@ def linear_evaluation(codes: Codes, rng: np.random.Generator) -> list[Score]:
 
     Adam, step size 1e-3, weight decay 1e-6, batches of 512, 100 epochs and at least 1,000 steps (the published 5,000
     rows make so many). The published code keeps the encoder in train mode and augments its inputs; here codes are
-    fixed. Interval: bootstrap over test rows. Top-5 needs more than five values.
+    fixed. Interval: Wilson's, over test rows. Top-5 needs more than five values.
 
     Formula:
         mean over test rows of [label among the k largest of W z + b]
@@ -160,10 +173,17 @@ def _read(
             yield metrics[name].score(None, column=name, variant=probes[0].variant, note=problems[name])
         readable = [name for name in names if not problems[name]]
         for probe in probes:
-            yield from _read_columns(
-                probe, {name: columns[name] for name in readable if name in columns}, train, test, rng
-            )
-            yield from _read_targets(probe, [name for name in readable if name in targets], train, test, rng)
+            asked = {name: columns[name] for name in readable if name in columns}
+            if probe.balanced:
+                asked = {name: metric for name, metric in asked.items() if _is_unbalanced(train, name)}
+            yield from _read_columns(probe, asked, train, test, rng)
+            if not probe.balanced:
+                yield from _read_targets(probe, [name for name in readable if name in targets], train, test, rng)
+
+
+def _is_unbalanced(train: Codes, column: str) -> bool:
+    counts = np.unique(train.columns[column], return_counts=True)[1]
+    return bool(counts.max() > _FREQUENT * counts.mean())
 
 
 def _read_columns(
@@ -176,8 +196,7 @@ def _read_columns(
     predicted = probe.classify(train.z, labels.reshape(len(sizes), -1), sizes, test.z, rng)
     predicted = predicted.reshape(len(labels), len(columns), -1)
     pairs = [
-        accuracies(columns[name], train, test, name, probe.variant, predicted[:, place])
-        for place, name in enumerate(columns)
+        accuracies(columns[name], train, test, name, probe, predicted[:, place]) for place, name in enumerate(columns)
     ]
     yield from (found for found, _ in pairs)
     yield from (control for _, control in pairs)

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float64, Int64
 
 from unbraid.errors import UserError, did_you_mean
 from unbraid.metrics import metric
-from unbraid.metrics.intervals import bootstrap_mean
+from unbraid.metrics.intervals import bootstrap_mean, share
 from unbraid.metrics.nearest import Gallery, search, usable
 from unbraid.metrics.nearest import neighbours as neighbours  # part of this module's interface
 from unbraid.records import Score
@@ -38,7 +38,7 @@ def retrieval(
     "all" is the published gallery; in "other_domains" the domain is no help to the neighbour. The published number is
     top-1. For a real-valued target it is the mean absolute error of the neighbours' values as predictions. Rows with a
     missing value are left out of that column's score, as queries and as neighbours; rows with an all-zero code of all.
-    Interval: percentile bootstrap over queries.
+    Interval: Wilson's over queries for top-1, which is 0 or 1 for each; else percentile bootstrap.
 
     Formula:
         top-k       mean over queries q, mean over the k nearest i, of [|v_i - v_q| <= margin]
@@ -275,6 +275,9 @@ def _score(
         return retrieval.score(None, note=f"no test row can be asked: {note or 'none has a match to find'}", **about)
     if (chance == (1.0 if about["higher_is_better"] else 0.0)).all():
         return retrieval.score(None, note="every row to choose from has the query's value", **about)
-    low, high = bootstrap_mean(values, rng)
+    if about["higher_is_better"] and not chance.any():
+        return retrieval.score(None, note="no row to choose from has the query's value", **about)
+    hits = about["higher_is_better"] and np.isin(values, (0.0, 1.0)).all()
+    low, high = share(values == 1)[1:] if hits else bootstrap_mean(values, rng)
     facts: dict[str, Any] = {"low": low, "high": high, "chance": float(chance.mean()), "num": len(values), "note": note}
     return retrieval.score(float(values.mean()), **facts, **about)

@@ -1,7 +1,7 @@
 """Separability: is a factor read from one dimension, by a linear classifier, from few labels?
 
 Predictors are trained on the rows of the train split and scored on those of the test split. A factor's score is a mean
-over its test rows, or is linearised to one, so that its interval is a bootstrap over test rows; the total is the mean
+over its test rows, or is linearised to one, so that its interval is over test rows; the total is the mean
 over factors. Rows in which a factor is missing are left out of that factor's score alone.
 """
 
@@ -11,17 +11,18 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Bool, Float, Int64, Num
 
 from unbraid.metrics import Metric, metric
-from unbraid.metrics.intervals import NUM_GROUPS, jackknife, mean_of_repeats
-from unbraid.metrics.one_dimensional_svm import svm_hits
+from unbraid.metrics.intervals import NUM_GROUPS, jackknife, mean_of_repeats, within
+from unbraid.metrics.one_dimensional_svm import svm_answers, svm_hits
 from unbraid.metrics.tasks import Task, scores_of_rows, tasks
 from unbraid.records import Score
-from unbraid.tables import Codes
+from unbraid.tables import Codes, DataSpec
 
 _LOCATELLO = "Locatello et al. 2019, arXiv:1811.12359"
 _EFFICIENCY = f"{_LOCATELLO}; van Steenkiste et al. 2019, arXiv:1905.12506"
+_NUM_SHUFFLES = 5  # of the test rows, for the chance level of SAP; unshuffled clusters are hit all or not at all
 _NUM_DRAWS = 5  # of the few labels
 _FEW_LABELS = (10, 100, 1000)
 _EFFICIENT = 100  # labels in the numerator of the efficiency
@@ -36,7 +37,8 @@ def sap(codes: Codes, rng: np.random.Generator) -> list[Score]:
     Variant "linear SVM" is the published score of discrete factors, "squared correlation" that of continuous ones, here
     also computed for factors (the published `continuous_factors=True`) and for real-valued targets. Interval: over
     test rows, with the two dimensions held fixed (bootstrap; jackknife of 20 groups for correlations). Chance: the same
-    on shuffled rows.
+    from shuffled train rows, the mean of five shuffles of the test rows. Correlations need numbers:
+    factors whose values are names have none.
 
     Formula:
         SAP = mean over factors f of (max over dimensions k of S_kf - the second largest S_kf).
@@ -51,7 +53,7 @@ def sap(codes: Codes, rng: np.random.Generator) -> list[Score]:
         cannot be told from the rest by a threshold.
     Misleads:
         A factor in two dimensions scores 0, be each perfect. The SVM depends on the scale of the code, correlation on
-        the order of the values: it means nothing for names without order or circular factors.
+        the order of the values: it means little for circular factors.
     """
     if codes.z.shape[1] < 2:
         return [sap.score(None, note="a code of one dimension has no second best")]
@@ -63,7 +65,9 @@ def _sap_svm(codes: Codes, rng: np.random.Generator) -> list[Score]:
     for task in found:
         if not task.problem:
             gaps[task.name] = _gap(svm_hits(task.x, task.y, task.x_test, task.y_test))
-            chance[task.name] = float(_gap(svm_hits(rng.permutation(task.x), task.y, task.x_test, task.y_test)).mean())
+            answers = svm_answers(rng.permutation(task.x), task.y, task.x_test)
+            shuffles = [_gap(answers == rng.permutation(task.y_test)) for _ in range(_NUM_SHUFFLES)]
+            chance[task.name] = float(np.mean(shuffles))
     return scores_of_rows(sap, found, gaps, chance, rng, "linear SVM")
 
 
@@ -80,31 +84,47 @@ def _sap_correlation(codes: Codes, rng: np.random.Generator) -> list[Score]:
     scores, kept = [], []
     for task in tasks(codes, (*codes.spec.content, *codes.spec.targets)):
         facts = {"column": task.name, "variant": "squared correlation"}
-        if len(task.y_test) < NUM_GROUPS or np.ptp(task.y_test) == 0:
-            scores.append(sap.score(None, note="one value or too few rows in the test split", **facts))
+        y = _numbers(codes.spec, task.name, task.y_test)
+        if y is None or len(y) < NUM_GROUPS or np.ptp(y) == 0:
+            reason = "the values are names" if y is None else _too_few(y)
+            scores.append(sap.score(None, note=reason, **facts))
             continue
-        x, y = task.x_test, task.y_test.astype(float)
+        x = task.x_test
         second, best = np.argsort(squared_correlations(x, y), kind="stable")[-2:]
         pair, groups = x[:, [best, second]], group[task.known]
         value, *without = (
             -float(np.diff(squared_correlations(pair[groups != left], y[groups != left]))[0])
             for left in range(-1, NUM_GROUPS)
         )
-        chance = float(np.diff(np.sort(squared_correlations(rng.permutation(x), y))[-2:])[0])
-        low, high = _within(jackknife(value, np.array(without)))
+        shuffles = (np.sort(squared_correlations(rng.permutation(x), y)) for _ in range(_NUM_SHUFFLES))
+        chance = float(np.mean([one[-1] - one[-2] for one in shuffles]))
+        low, high = within(value, jackknife(value, np.array(without)), -1.0)
         scores.append(sap.score(value, low=low, high=high, chance=chance, num=len(y), **facts))
         kept.append((task.name, value, without, chance))
     if kept:
         over, values, left_out, chances = zip(*kept)
         value, chance = float(np.mean(values)), float(np.mean(chances))
-        low, high = _within(jackknife(value, np.mean(left_out, axis=0)))
+        low, high = within(value, jackknife(value, np.mean(left_out, axis=0)), -1.0)
         total = sap.score(value, over=over, low=low, high=high, chance=chance, num=len(test))
         scores.append(dataclasses.replace(total, variant="squared correlation"))
     return scores
 
 
-def _within(ends: tuple[float, float]) -> tuple[float, float]:
-    return max(-1.0, ends[0]), min(1.0, ends[1])
+def _numbers(spec: DataSpec, column: str, y: Num[np.ndarray, " n"]) -> Float[np.ndarray, " n"] | None:
+    """The column as numbers: its values as they are named, or counted where they have no names. None: they are names"""
+    try:
+        values = np.array([float(value) for value in spec.values.get(column, ())])
+    except ValueError:
+        return None
+    if not np.isfinite(values).all():
+        return None
+    return values[y] if len(values) else y.astype(float)
+
+
+def _too_few(y: Float[np.ndarray, " n"]) -> str:
+    if not len(y):
+        return "no rows in the test split, or its values are missing there"
+    return f"{len(y)} test rows are too few" if len(y) < NUM_GROUPS else "one value only in the test split"
 
 
 def squared_correlations(x: Float[np.ndarray, "n d"], y: Float[np.ndarray, " n"]) -> Float[np.ndarray, " d"]:

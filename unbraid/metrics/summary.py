@@ -12,8 +12,9 @@ _KEPT = ((0.1, "hardly kept"), (0.5, "kept in part"), (0.9, "mostly kept"), (2.0
 def summary(scores: Iterable[Score], domain: str | None = None) -> list[str]:
     """A sentence on the leak of the domain, one on each content column, one on each gallery of the retrieval.
 
-    Of several probes the one that reads most is reported; controls and errors are left out. What is said depends on
-    where its score lies between chance and 1; a score whose 95 % interval reaches down to chance counts as chance.
+    Of several probes the one that reads most is reported, the one farthest above its own chance; controls and errors
+    are left out. What is said depends on where its score lies between chance and 1; a score whose 95 % interval reaches
+    down to chance counts as chance.
 
     Args:
         domain: The column whose leak is reported; None for any.
@@ -66,7 +67,7 @@ def _retrieval(variant: str, scores: Sequence[Score]) -> str:
 
 
 def _most(scores: Sequence[Score]) -> Score:
-    return max(scores, key=lambda score: -1.0 if score.value is None else score.value)
+    return max(scores, key=lambda score: float("-inf") if score.value is None else _progress(score))
 
 
 def _at_chance(score: Score) -> bool:
@@ -74,16 +75,22 @@ def _at_chance(score: Score) -> bool:
 
 
 def _grade(score: Score, grades: Sequence[tuple[float, str]]) -> str:
-    """The word for the share of the way from chance to 1."""
-    value, chance = score.value or 0.0, score.chance or 0.0
-    share = (value - chance) / (1 - chance) if chance < 1 else 0.0
+    share = _progress(score)
     return next(word for bound, word in grades if share < bound)
+
+
+def _progress(score: Score) -> float:
+    """The share of the way from chance to 1."""
+    value, chance = score.value or 0.0, score.chance or 0.0
+    return (value - chance) / (1 - chance) if chance < 1 else 0.0
 
 
 def _reading(score: Score) -> str:
     if "R2" in score.variant:
         return f"R2 {score.value:.2f} ({score.variant.partition(',')[0]} probe)"
-    return f"{_percent(score.value)} accuracy ({score.variant} probe; chance {_percent(score.chance)})"
+    probe = score.variant.removesuffix(", balanced accuracy")
+    accuracy = "accuracy" if probe == score.variant else "balanced accuracy"
+    return f"{_percent(score.value)} {accuracy} ({probe} probe; chance {_percent(score.chance)})"
 
 
 def _percent(value: float | None) -> str:

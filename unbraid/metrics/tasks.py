@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Num
 
 from unbraid.metrics import Metric
-from unbraid.metrics.intervals import bootstrap_mean
+from unbraid.metrics.intervals import bootstrap_mean, share, within
 from unbraid.records import Score
 from unbraid.tables import Codes
 
@@ -41,23 +41,24 @@ def tasks(codes: Codes, columns: Sequence[str]) -> list[Task]:
     train, test = codes.rows("train"), codes.rows("test")
     found = []
     for name in columns:
-        seen, asked, column = train.known(name), test.known(name), test.columns[name]
-        known = column >= 0 if name in codes.spec.sizes else ~np.isnan(column)
-        problem = _problem(seen.columns[name], asked.columns[name], codes.spec.sizes.get(name))
-        found.append(Task(name, seen.z, seen.columns[name], asked.z, asked.columns[name], known, problem))
+        seen, asked, known = train.known(name), test.known(name), test.is_known(name)
+        why = problem(seen, asked, name)
+        found.append(Task(name, seen.z, seen.columns[name], asked.z, asked.columns[name], known, why))
     return found
 
 
-def _problem(y: Num[np.ndarray, " n"], y_test: Num[np.ndarray, " m"], size: int | None) -> str:
-    if not len(y) or not len(y_test):
-        return f"no rows in the {'test' if len(y) else 'train'} split"
-    if np.ptp(y) == 0:
+def problem(train: Codes, test: Codes, column: str) -> str:
+    """Why a column cannot be predicted; empty if it can. The rows are those in which it is known."""
+    known, truth, size = train.columns[column], test.columns[column], train.spec.sizes.get(column)
+    if not len(train) or not len(test):
+        return f"no rows in the {'test' if len(train) else 'train'} split, or its values are missing there"
+    if np.ptp(known) == 0:
         return "one value only in the train split"
     if size is None:
-        return "one value only in the test split" if np.ptp(y_test) == 0 else ""
-    if size > len(y):
-        return f"{size} values, but only {len(y)} train rows"
-    return "" if np.isin(y_test, y).any() else "no test row has a value that occurs in the train split"
+        return "one value only in the test split" if np.ptp(truth) == 0 else ""
+    if size > len(known):
+        return f"{size} values, but only {len(known)} train rows"
+    return "" if np.isin(truth, known).any() else "no test row has a value that occurs in the train split"
 
 
 def scores_of_rows(
@@ -71,20 +72,27 @@ def scores_of_rows(
     """A score for each task, the mean of its ``rows``, and the mean over tasks.
 
     Args:
-        rows: Task -> a number, at most 1, for each of its test rows. A task without rows is answered by its problem.
+        rows: Task -> a number, at most 1, for each of its test rows; bool if it is a hit or none, for Wilson's interval
+            in place of the bootstrap. A task without rows is answered by its problem.
     """
-    scores, table = [], np.full((len(found[0].known) if found else 0, len(rows)), np.nan)
+    scores, reach = [], []  # the intervals of the tasks
+    table = np.full((len(found[0].known) if found else 0, len(rows)), np.nan)
     for task in found:
         if task.name not in rows:
             scores.append(metric.score(None, column=task.name, variant=variant, note=task.problem))
             continue
         values = rows[task.name].astype(float)
         table[task.known, list(rows).index(task.name)] = values
-        low, high = _around(values.mean(), bootstrap_mean(values, rng))
+        hits = rows[task.name].dtype == bool
+        ends = share(rows[task.name])[1:] if hits else bootstrap_mean(values, rng)
+        low, high = within(values.mean(), ends)
+        reach.append((low, high))
         facts = {"column": task.name, "variant": variant, "chance": chance[task.name], "num": len(values)}
         scores.append(metric.score(float(values.mean()), low=low, high=high, note=task.note, **facts))
     if rows:
         value, low, high = mean_over_columns(table, rng)
+        if low == high:  # all rows agree: no wider than where the tasks are right and wrong together
+            low, high = (None if None in ends else float(np.mean(ends)) for ends in zip(*reach))
         facts = {"variant": variant, "over": tuple(rows), "chance": float(np.mean(list(chance.values())))}
         num = int(np.sum(~np.isnan(table).all(axis=1)))
         scores.append(metric.score(value, low=low, high=high, num=num, **facts))
@@ -100,10 +108,4 @@ def mean_over_columns(
     """
     means, share = np.nanmean(table, axis=0), np.mean(~np.isnan(table), axis=0)
     influence = np.nan_to_num((table - means) / share).mean(axis=1)
-    return float(means.mean()), *_around(means.mean(), bootstrap_mean(means.mean() + influence, rng))
-
-
-def _around(value: float, ends: tuple[float | None, float | None]) -> tuple[float | None, float | None]:
-    """The same ends, but for rounding: not on the wrong side of the value, and not above 1."""
-    low, high = ends
-    return None if low is None else min(low, float(value)), None if high is None else min(1.0, max(high, float(value)))
+    return float(means.mean()), *within(means.mean(), bootstrap_mean(means.mean() + influence, rng))

@@ -23,7 +23,7 @@ from jaxtyping import Bool, Float, Int64
 
 from unbraid.errors import DataError, UserError
 from unbraid.metrics import check_finite
-from unbraid.metrics.intervals import jackknife
+from unbraid.metrics.intervals import NUM_GROUPS, jackknife
 from unbraid.metrics.lasso import lasso
 from unbraid.tables import Codes
 
@@ -34,8 +34,7 @@ Weights = Literal["equal", "counts"]
 CEILING = {"lasso": 0.9, "spearman": 1.0}  # of two models that agree; the Lasso shrinks a coefficient of 1 by its alpha
 
 _BLOCK_BYTES = 32 * 2**20  # of coefficients that are held at a time
-_GROUPS = 20  # of rows, for the intervals
-_LEAST_ROWS = 2 * _GROUPS
+_LEAST_ROWS = 2 * NUM_GROUPS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,8 +191,8 @@ def _pairwise(
 def _intervals(
     scores: Float[np.ndarray, " m"], codes: Sequence[Float[np.ndarray, "n _"]], relation: Relation, weights: Weights
 ) -> tuple[Float[np.ndarray, " m"], Float[np.ndarray, " m"]]:
-    groups = np.arange(len(codes[0])) % _GROUPS  # of rows that were drawn at random
-    kept = ([z[groups != group] for z in codes] for group in range(_GROUPS))
+    groups = np.arange(len(codes[0])) % NUM_GROUPS  # of rows that were drawn at random
+    kept = ([z[groups != group] for z in codes] for group in range(NUM_GROUPS))
     without = np.stack([_median_of_others(_pairwise(one, relation, weights)) for one in kept])  # (groups, m)
     ends = [jackknife(float(score), without[:, model]) for model, score in enumerate(scores)]
     low, high = np.array(ends).T
