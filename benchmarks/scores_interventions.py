@@ -13,7 +13,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from unbraid.metrics.interventions import factor_vae_score, irs
+from unbraid.metrics.interventions import factor_vae_score
+from unbraid.metrics.irs import irs
 from unbraid.tables import Codes, DataSpec
 
 NUM, DIMENSIONS, SIZES, REPEATS = 10_000, 128, (3, 6, 15, 10), 3
