@@ -5,6 +5,7 @@ A command is a file of this folder with ``parser``, which adds its arguments, an
 
 import importlib
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -43,6 +44,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         _dispatch(argv)
     except UserError as error:
         return _fail(str(error), 2)
+    except BrokenPipeError:  # the reader has seen enough: unbraid ... | head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
         return _fail(
