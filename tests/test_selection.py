@@ -52,3 +52,9 @@ def test_without_bias_and_without_validation():
         f"{name}, {rule}" for name in ("plain", "balanced") for rule in ("last", "best on test (oracle)")
     }
     assert selected([], "y", None) == []
+
+
+def test_where_alignment_is_a_tie_neither_is_defined():
+    found = accuracies(np.full((2, 2), 50.0), np.full((2, 2), 25.0), np.array([[True, False], [False, False]]))
+    assert {"aligned", "conflicting", "gap"}.isdisjoint(found)
+    assert found["unbiased"][0] == 0.5

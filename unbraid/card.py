@@ -14,6 +14,7 @@ from unbraid import metrics
 from unbraid.atomic import atomic_file
 from unbraid.errors import UserError
 from unbraid.metrics import everyday
+from unbraid.metrics import score as score_codes
 from unbraid.metrics.summary import summary
 from unbraid.readers import Name, missing_values, names, read_codes, read_input
 from unbraid.records import RunDir, Score, read_json
@@ -176,20 +177,20 @@ def of_run(run: RunDir) -> Card:
     if not run.codes.is_file():
         return Card(spec=spec, scores=tuple(records), data=_columns(spec))
     codes = Codes.load(run.codes)
-    data = _data(codes, "comes with the data", records[-1].seed)
-    return Card(spec=spec, scores=tuple(records), missing=missing_values(codes), data=data)
+    missing = missing_values(codes)
+    data = _data(codes, "comes with the data", records[-1].seed, missing)
+    return Card(spec=spec, scores=tuple(records), missing=missing, data=data)
 
 
-def _data(codes: Codes, split: str, seed: int) -> dict[str, str]:
+def _data(codes: Codes, split: str, seed: int, missing: Mapping[str, int]) -> dict[str, str]:
     """Heading -> what the scores of these codes were computed on."""
     parts = [f"{num} {name}" for name, num in zip(SPLITS, np.bincount(codes.split, minlength=3), strict=True) if num]
-    missing = [f"{name} {num}" for name, num in missing_values(codes).items()]
     return {
         "codes": f"{len(codes)} rows x {codes.z.shape[1]} dimensions",
         "split": f"{', '.join(parts)}; it {split}",
         "seed": f"{seed}, of the probes and the intervals",
         **_columns(codes.spec),
-        "missing values": ", ".join(missing) or "none",
+        "missing values": ", ".join(f"{name} {num}" for name, num in missing.items()) or "none",
     }
 
 
@@ -239,12 +240,9 @@ def audit(
         codes, labels, domain=domain, factors=factors, circular=circular, label=label, bias=bias, seed=seed
     )
     _check(table)
-    return Card(
-        spec=table.spec,
-        scores=_scores(table, everyday(table.spec) if metrics is None else names(metrics), seed, options),
-        missing=missing_values(table),
-        data=_data(table, split, seed),
-    )
+    chosen = everyday(table.spec) if metrics is None else names(metrics)
+    scores, missing = score_codes(table, chosen, seed, options), missing_values(table)
+    return Card(spec=table.spec, scores=tuple(scores), missing=missing, data=_data(table, split, seed, missing))
 
 
 def score(
@@ -261,13 +259,7 @@ def score(
     The other arguments are those of `audit`; ``labels`` is None for `Codes`, which bring their own.
     """
     table = read_codes(codes, labels, **roles, seed=seed)
-    return metrics.score(table, [names] if isinstance(names, str) else names, seed, options)
-
-
-def _scores(
-    codes: Codes, names: Sequence[str], seed: int, options: Mapping[str, Mapping[str, Any]] | None
-) -> tuple[Score, ...]:
-    return tuple(metrics.score(codes, names, seed, options))
+    return score_codes(table, [names] if isinstance(names, str) else names, seed, options)
 
 
 def _check(codes: Codes) -> None:

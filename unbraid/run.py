@@ -24,6 +24,7 @@ from unbraid.encode import as_pixels, encode_dataset, encode_pixels, to_tensor
 from unbraid.errors import UserError
 from unbraid.loader import Loader
 from unbraid.metrics import check_names, everyday, score
+from unbraid.metrics.bias import aligned_values
 from unbraid.nets import PerceptualDistance, sync_batch_norm
 from unbraid.nets.precision import MEMORY_FORMATS, apply_precision
 from unbraid.records import Record, RunDir, Score, keep_lines, read_json, read_lines, write_json
@@ -258,9 +259,9 @@ def evaluate(
     codes = encode_dataset(encoder.method, dataset)
     codes.save(run.codes)
     save_samples(run.samples, encoder.method, dataset, codes, encoder.config.settings.seed)
-    names = [] if metrics is None else list(metrics)
-    names = [known for name in names for known in (everyday(codes.spec) if name == "all" else [name])]
-    scores = score(codes, dict.fromkeys(names or FIRST_SCORES), seed=encoder.config.settings.seed)
+    asked = metrics or FIRST_SCORES
+    names = [known for name in asked for known in (everyday(codes.spec) if name == "all" else [name])]
+    scores = score(codes, dict.fromkeys(names), seed=encoder.config.settings.seed)
     scores += _selected(run, dataset)
     records = _records(run, encoder.config, scores)
     new = {(record.metric, record.column, record.variant) for record in records}
@@ -276,10 +277,9 @@ def _selected(run: RunDir, dataset: Dataset) -> list[Score]:
         return []
     aligned = None
     if spec.bias:
-        rows = dataset.rows("train")
-        counts = np.zeros((spec.sizes[spec.label], spec.sizes[spec.bias]))
-        np.add.at(counts, (dataset.columns[spec.label][rows], dataset.columns[spec.bias][rows]), 1)
-        aligned = counts == counts.max(axis=1, keepdims=True)
+        label, bias = (dataset.columns[name][dataset.rows("train")] for name in (spec.label, spec.bias))
+        values = aligned_values(label, bias, (spec.sizes[spec.label], spec.sizes[spec.bias]))
+        aligned = values[:, None] == np.arange(spec.sizes[spec.bias])
     return selected(lines, spec.label, aligned)
 
 

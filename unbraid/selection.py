@@ -25,7 +25,8 @@ def selected(
 
     Args:
         lines: Those of ``accuracy.jsonl``: step, split, and per cell of label and bias value rows and right answers.
-        aligned: Which cells are bias-aligned; None where the data name no bias.
+        aligned: Which cells are bias-aligned, none of a label value where that is a tie; None where the data name no
+            bias.
         by: The accuracy that "best" refers to; the plain one where there is no bias.
     """
     by = by if aligned is not None else "plain"
@@ -77,8 +78,9 @@ def accuracies(
     filled = rows > 0
     worst = np.argmin(np.where(filled, right / np.maximum(rows, 1), np.inf))
     found["worst group"] = _share(rows.ravel()[[worst]], right.ravel()[[worst]])
+    tied = not aligned.any(axis=1).all()
     for name, cells in (("aligned", aligned & filled), ("conflicting", ~aligned & filled)):
-        if cells.any():
+        if cells.any() and not tied:
             found[name] = _share(rows[cells], right[cells])
     if "aligned" in found and "conflicting" in found:
         (first, half, num), (second, other, more) = found["aligned"], found["conflicting"]

@@ -6,9 +6,8 @@ The folder holds ``config.pkl``, ``encoder_<epoch>.pth`` and, with reconstructio
 from pathlib import Path
 from typing import Any
 
-from unbraid.config import RunConfig
 from unbraid.importers.unpickle import read_settings
-from unbraid.importers.weights import data_spec, plain, published_spec, rename, write_run
+from unbraid.importers.weights import data_spec, plain, published_config, published_spec, rename, write_run
 from unbraid.nets.backbones import read_state
 from unbraid.records import RunDir
 
@@ -59,22 +58,18 @@ def read(folder: Path, out: Path, *, data: str | None = None, epoch: str = "last
         "temperature": float(plain(settings, "tau", (int, float), where)),
         "positives": int(plain(settings, "num_pos", (int, float), where)),
         "max_negatives": int(plain(settings, "num_rand_negs", (int, float), where)),
-        "backbone": "resnet50",
-        "weights": "none",
-        "lr_decay": 0.33,
         "encoder_lr": plain(steps, "encoder", float, where),
     }
     if reconstructs:
         values |= {
             "domain_dim": plain(settings, "class_dim", int, where),
             "rec_weight": float(plain(settings, "reconstruction_decay", (int, float), where)),
-            "decoder_width": 256,
             "decoder_lr": plain(steps, "generator", float, where),
             "domain_lr": plain(steps, "latent", float, where),
             "perceptual": "random",  # no part of the encoder, and rebuilt from VGG-16's weights when training goes on
         }
     num_domains = int(plain(settings, "n_classes", int, where)) if reconstructs else 1  # not recorded without decoder
-    config = RunConfig.make("dcodr" if reconstructs else "dcodr-norec", data or name, preset="cpu", **values)
+    config = published_config("dcodr" if reconstructs else "dcodr-norec", data or name, **values)
     told = published_spec(
         plain(settings, "img_shape", (tuple, list), where), num_domains, plain(settings, "n_imgs", int, where), name
     )

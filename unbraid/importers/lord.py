@@ -5,7 +5,6 @@ apart by the published architecture, not by name: each network is the group of t
 shapes in their order are those of the network. Widths and image size follow from the shapes.
 """
 
-import itertools
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,14 +13,21 @@ from torch import Tensor
 
 from unbraid.config import RunConfig
 from unbraid.errors import UserError
-from unbraid.importers.weights import data_spec, published_spec, write_run
-from unbraid.methods.lord import LORD
+from unbraid.importers.weights import data_spec, published_config, published_spec, write_run
 from unbraid.nets.backbones import read_state
 from unbraid.records import RunDir
 from unbraid.run import build
 from unbraid.tables import DataSpec
 
 Groups = dict[str, list[Tensor]]
+
+# The published networks, each by the parts of ours that it holds, in its order.
+_NETWORKS = (
+    ("encoder.",),
+    ("domain_encoder.",),
+    ("decoder.modulation.",),
+    ("decoder.fc.", "decoder.convs.", "decoder.last."),
+)
 
 
 def read(folder: Path, out: Path, *, data: str | None = None, epoch: str = "last") -> RunDir:
@@ -82,12 +88,9 @@ def _image_shape(groups: Groups, folder: Path) -> tuple[int, int, int]:
 def _config(groups: Groups, z_dim: int, domain_dim: int, data: str) -> RunConfig:
     width = _encoders(groups)[0][0].shape[0]
     convolutions = [value for group in groups.values() for value in group if value.dim() == 4 and value.shape[-1] == 3]
-    return RunConfig.make(
+    return published_config(
         "lord",
         data,
-        preset="cpu",
-        **{field: getattr(LORD.config_class(), field) for field in ("epochs", "noise", "latent_lr", "decoder_lr")},
-        amortized_lr=LORD.config_class().amortized_lr,
         z_dim=z_dim,
         domain_dim=domain_dim,
         encoder_width=width,
@@ -104,7 +107,7 @@ def _match(groups: Groups, config: RunConfig, spec: DataSpec, folder: Path) -> d
     """
     own = build(config, spec).state_dict()
     found: dict[str, Tensor] = {}
-    for parts in (("encoder.",), ("domain_encoder.",), _DECODER[:1], _DECODER[1:]):
+    for parts in _NETWORKS:
         names = [name for part in parts for name in own if name.startswith(part)]
         shapes = [own[name].shape for name in names]
         fitting = [title for title, group in groups.items() if [value.shape for value in group] == shapes]
@@ -114,6 +117,3 @@ def _match(groups: Groups, config: RunConfig, spec: DataSpec, folder: Path) -> d
         found |= dict(zip(names, groups[fitting[0]], strict=True))
     latent = {f"latent_{name}": value.clone() for name, value in found.items() if name.startswith("decoder.")}
     return found | latent | {name: own[name] for name in own if name == "_extra_state"}
-
-
-_DECODER = tuple(itertools.chain(["decoder.modulation."], (f"decoder.{part}." for part in ("fc", "convs", "last"))))

@@ -1,5 +1,6 @@
 """Published names of weights to ours, and a run directory around them."""
 
+import dataclasses
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from torch import Tensor
 from unbraid import checkpoint, data
 from unbraid.config import RunConfig
 from unbraid.errors import UserError
+from unbraid.hparams import parse
 from unbraid.records import RunDir, write_json
 from unbraid.run import build, check_free, environment
 from unbraid.tables import DataSpec
@@ -32,6 +34,12 @@ def rename(state: Mapping[str, Tensor], patterns: Sequence[tuple[str, str]]) -> 
         else:
             unknown.append(name)
     return found, unknown
+
+
+def published_config(method: str, data: str, **hparams: Any) -> RunConfig:
+    """A run of the published settings: the method's defaults, and what the folder says; no preset of the data."""
+    config = RunConfig.make(method, data, preset="tiny")
+    return dataclasses.replace(config, hparams=parse(config.kind.config_class, hparams, owner=method))
 
 
 def published_spec(image_shape: Sequence[int], num_domains: int, num_images: int, name: str) -> DataSpec:

@@ -193,19 +193,29 @@ def _by_bias(
     return {name: facts | {"over": (label, bias)} for name, facts in found.items()}
 
 
+def aligned_values(
+    label: Int64[np.ndarray, " n"], bias: Int64[np.ndarray, " n"], shape: tuple[int, int]
+) -> Int64[np.ndarray, " k"]:
+    """The bias value that most train rows of each label value have; -1 where that is a tie."""
+    counts = np.zeros(shape, dtype=int)
+    np.add.at(counts, (label, bias), 1)
+    tied = (counts == counts.max(axis=1, keepdims=True)).sum(axis=1) > 1
+    return np.where(tied, -1, counts.argmax(axis=1))
+
+
 def _by_alignment(
     train: Codes, test: Codes, hits: Bool[np.ndarray, "2 n"], label: str, bias: str
 ) -> dict[str, dict[str, Any]]:
-    counts = np.zeros((train.spec.sizes[label], train.spec.sizes[bias]), dtype=int)
-    np.add.at(counts, (train.columns[label], train.columns[bias]), 1)
+    shape = train.spec.sizes[label], train.spec.sizes[bias]
+    aligned = aligned_values(train.columns[label], train.columns[bias], shape)
     truth = test.columns[label]
-    tied = np.unique(truth[(counts == counts.max(axis=1, keepdims=True)).sum(axis=1)[truth] > 1])
+    tied = np.unique(truth[aligned[truth] < 0])
     if len(tied):
         reason = (
             f"no value of {bias!r} is the most frequent one of the train rows with {_named(train, label, int(tied[0]))}"
         )
         return dict.fromkeys(("aligned", "conflicting", "gap"), _undefined(reason))
-    conflicting = counts.argmax(axis=1)[truth] != test.columns[bias]
+    conflicting = aligned[truth] != test.columns[bias]
     found = {
         name: _mean(hits[:, rows], np.zeros(rows.sum(), dtype=int)) if rows.any() else _undefined("no such test row")
         for name, rows in (("aligned", ~conflicting), ("conflicting", conflicting))

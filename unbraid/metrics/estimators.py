@@ -29,9 +29,7 @@ class Probe:
     regress: Regress
     num_shuffles: int
     least_squares: bool = True  # otherwise targets are read by the least absolute error, and only that is reported
-    balanced: bool = (
-        False  # scored by the mean accuracy over values; asked of columns with a value that is too frequent
-    )
+    balanced: bool = False  # scored by the mean accuracy over values, where one value is too frequent
     batch_size: int | None = None  # if the published error of targets is a mean over batches of test rows
 
 
