@@ -143,10 +143,11 @@ def _runs(text: str) -> list[str]:
 
 def markdown(scores: Iterable[Score], data: Mapping[str, str]) -> str:
     """What the scores were computed on, and one table with a row per score."""
+    from unbraid.report.tables import markdown_table  # which loads pandas
+
     rows = [row.cells for found in grouped(scores).values() for row in found]
-    lines = [HEADINGS, tuple("---:" if name in NUMBERS else "---" for name in HEADINGS), *rows]
     above = "".join(f"- {heading}: {_one_line(text)}\n" for heading, text in data.items())
-    table = "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
+    table = markdown_table(HEADINGS, rows, to_right=[name in NUMBERS for name in HEADINGS])
     return f"{above}\n{table}"
 
 

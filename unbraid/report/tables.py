@@ -158,7 +158,7 @@ def _table(data: str, metric: str, title: str, scores: Sequence[Mapping[Any, Any
         control = any(score["variant"].endswith(CONTROL) for score in column.values())
         best = None if control else clear_best(list(column.values()))
         for name, row in cells.items():
-            row.append(_cell(column[name], best=name == best) if name in column else Cell())
+            row.append(cell(column[name], best=name == best) if name in column else Cell())
         higher = next(iter(column.values()))["higher_is_better"]
         better.append("" if control else "higher" if higher else "lower")
         known = [score["chance"] for score in column.values() if not np.isnan(score["chance"])]
@@ -191,7 +191,8 @@ def clear_best(scores: Sequence[Mapping[Any, Any]]) -> str | None:
     return str(best["method"]) if apart else None
 
 
-def _cell(score: Mapping[Any, Any], *, best: bool) -> Cell:
+def cell(score: Mapping[Any, Any], *, best: bool = False) -> Cell:
+    """A row of ``means``: with its standard error over seeds, or with the interval of one seed."""
     if np.isnan(score["mean"]):
         return Cell(value=UNDEFINED)
     spread = f"\u00b1 {score['error']:.3f}" if score["num_seeds"] > 1 else interval(score["low"], score["high"])
@@ -227,13 +228,20 @@ def markdown(tables: Iterable[Table]) -> str:
     parts = []
     for table in tables:
         heads = [f"{name} ({way})" if way else name for name, way in zip(table.columns, table.better)]
-        lines = [["method", *heads], ["---", *["---:"] * len(heads)]]
-        lines += [[name, *map(str, cells)] for name, cells in table.rows.items()]
+        lines = [[name, *map(str, cells)] for name, cells in table.rows.items()]
         lines += [["chance", *table.chance]] if any(table.chance) else []
-        body = "\n".join("| " + " | ".join(text.replace("|", "\\|") for text in line) + " |" for line in lines)
-        notes = "".join(f"\n\n{note}." for note in table.notes)
-        parts.append(f"### {table.data}: {table.title}\n\n{body}{notes}\n")
+        notes = "".join(f"\n{note}.\n" for note in table.notes)
+        parts.append(f"### {table.data}: {table.title}\n\n{markdown_table(['method', *heads], lines)}{notes}")
     return "\n".join(parts)
+
+
+def markdown_table(
+    headers: Sequence[str], rows: Iterable[Sequence[str]], to_right: Sequence[bool] | None = None
+) -> str:
+    """A GitHub Markdown table; columns to the right as asked, or all but the first."""
+    to_right = [False] + [True] * (len(headers) - 1) if to_right is None else to_right
+    lines = [headers, ["---:" if right else "---" for right in to_right], *rows]
+    return "".join("| " + " | ".join(text.replace("|", "\\|") for text in line) + " |\n" for line in lines)
 
 
 def tradeoff(rows: pd.DataFrame, data: str) -> Tradeoff | None:

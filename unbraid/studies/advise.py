@@ -30,10 +30,10 @@ from unbraid.hparams import hp
 from unbraid.methods import method as find_method
 from unbraid.metrics.intervals import bootstrap_mean
 from unbraid.metrics.random_features import RandomFeatures
-from unbraid.report.tables import interval, number
+from unbraid.report.tables import interval, markdown_table, number
 from unbraid.run import Encoder, load
 from unbraid.seeds import integer, stream
-from unbraid.studies.outcome import Outcome, grid
+from unbraid.studies.outcome import Outcome
 from unbraid.studies.plan import Plan, Study, digest, remember, train_all
 from unbraid.studies.published import INVARIANCE
 from unbraid.tables import Dataset
@@ -115,7 +115,9 @@ class Advise(Study):
         first = ["unchanged images", "", "", *(f"{number(clean[name]['clean'])}" for name in columns), ""]
         chance = ["chance", "", "", *(f"{number(clean[name]['chance'])}" for name in columns), ""]
         names = [name if name in content else f"{name} (domain)" for name in columns]
-        table = grid(["augmentation", "pixels moved", "codes moved", *names, "recipe"], [first, chance, *lines])
+        table = markdown_table(
+            ["augmentation", "pixels moved", "codes moved", *names, "recipe"], [first, chance, *lines]
+        )
         return "\n".join(
             [f"# {plan.data}: augmentations for {self.method}\n", f"Judge: {judge}; {rows[0]['num']} test images.\n",
              table, _READING.format(tolerance=self.tolerance), *_verdict(rows, kept, content, self.method, plan),

@@ -18,11 +18,11 @@ from unbraid.errors import UserError
 from unbraid.hparams import hp
 from unbraid.metrics.intervals import bootstrap_mean
 from unbraid.nets import PerceptualDistance, perceptual_distance
-from unbraid.report.tables import number
+from unbraid.report.tables import cell, markdown_table, number
 from unbraid.run import load
 from unbraid.seeds import integer, stream
 from unbraid.studies import published
-from unbraid.studies.outcome import Outcome, grid, shown
+from unbraid.studies.outcome import Outcome
 from unbraid.studies.plan import Job, Plan, Study, digest, remember, train_all
 from unbraid.tables import Dataset
 
@@ -191,7 +191,7 @@ def _text(plan: Plan, rows: Sequence[Mapping[str, Any]], learned: Sequence[Mappi
         line = [name]
         for score in SCORES[:2]:
             line += [
-                shown(mine[score]),
+                str(cell(mine[score])),
                 *(f"{mine[score][column]:.{3 if score == 'f_norm' else 4}f}" for column in columns),
             ]
         ratio = mine["f_norm_of_means"]["mean"]
@@ -203,7 +203,7 @@ def _text(plan: Plan, rows: Sequence[Mapping[str, Any]], learned: Sequence[Mappi
     notes += ["Published Edges2Shoes numbers are of photos alone; these data are both modalities."] * (
         published.published_set(plan.data) == "edges2shoes"
     )
-    table = grid([*headers, "ratio of means"], lines)
+    table = markdown_table([*headers, "ratio of means"], lines)
     return "\n".join([f"# {plan.data}: what an autoencoder is invariant to\n", table, *_order(rows), "", *notes]) + "\n"
 
 

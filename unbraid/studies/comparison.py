@@ -9,7 +9,6 @@ from unbraid.errors import UserError
 from unbraid.records import Record
 from unbraid.report import tables
 from unbraid.report.tables import Tradeoff
-from unbraid.studies.outcome import grid
 
 _COLUMNS = ("mean", "error", "low", "high", "chance", "num_seeds", "higher_is_better", "note")
 
@@ -43,7 +42,7 @@ def summary(scores: Sequence[Record], first: str) -> str:
     chance = ["chance", *map(_number, chances), _number(whole["chance"].mean())]
     leakage = f"leakage of {found.domain} (lower; {found.probe})"
     content = f"content (higher; {found.content_probe or 'none'}, mean over {', '.join(found.factors) or 'nothing'})"
-    table = grid([first, leakage, content, "retrieval of all at once (higher)"], [*lines, chance])
+    table = tables.markdown_table([first, leakage, content, "retrieval of all at once (higher)"], [*lines, chance])
     return "\n".join([table, *tables.sentences(found)]) + "\n"
 
 

@@ -11,7 +11,7 @@ from unbraid.records import Record, Score
 from unbraid.report import tables
 from unbraid.run import evaluate
 from unbraid.studies import comparison, published
-from unbraid.studies.outcome import Outcome, grid, shown
+from unbraid.studies.outcome import Outcome
 from unbraid.studies.plan import Job, Plan, Study, digest, records, remember, train_all
 from unbraid.studies.published import PublishedTable, published_set
 from unbraid.tables import Codes, DataSpec
@@ -125,16 +125,16 @@ def _text(rows: Sequence[Mapping[str, Any]], methods: Sequence[str], table: Publ
     for method in methods:
         line = [method]
         for name in columns:
-            cell = cells.get((method, name))
-            line.append(shown(cell) if cell else "")
-            line += [cell["published"] if cell else ""] if name in printed else []
+            found = cells.get((method, name))
+            line.append(str(tables.cell(found)) if found else "")
+            line += [found["published"] if found else ""] if name in printed else []
         lines.append(line)
     if table and published.OPTIMAL in table.rows:
         best = dict(zip(table.columns, table.rows[published.OPTIMAL], strict=True))
         lines.append(
             [published.OPTIMAL, *(text for name in columns for text in ["", *([best[name]] if name in best else [])])]
         )
-    return grid(headers, [*lines, chance])
+    return tables.markdown_table(headers, [*lines, chance])
 
 
 def _notes(rows: Sequence[Mapping[str, Any]]) -> list[str]:

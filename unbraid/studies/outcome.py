@@ -1,14 +1,13 @@
 """What a study says: Markdown to read, and one row for each number."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from unbraid.atomic import atomic_file
 from unbraid.records import write_json
-from unbraid.report.tables import UNDEFINED, interval, number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,18 +37,3 @@ def _plain(value: Any) -> Any:
     """NumPy's numbers as Python's; what is not a number as None."""
     value = value.item() if hasattr(value, "item") else value
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def grid(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A GitHub Markdown table; the first column to the left, the others to the right."""
-    lines = [headers, ["---", *["---:"] * (len(headers) - 1)], *rows]
-    return "\n".join("| " + " | ".join(text.replace("|", "\\|") for text in line) + " |" for line in lines) + "\n"
-
-
-def shown(row: Mapping[Any, Any]) -> str:
-    """The mean with its standard error over seeds, or with the interval of one seed; ``row`` is of ``means``."""
-    if row["mean"] is None or math.isnan(row["mean"]):
-        return UNDEFINED
-    several = row["num_seeds"] > 1
-    spread = f"\u00b1 {row['error']:.3f}" if several else interval(row["low"], row["high"])
-    return f"{number(row['mean'])} {spread}"
