@@ -28,6 +28,7 @@ COMMANDS = {
     "udr": Command("rank models without labels by how far their codes agree", "udr"),
     "study": Command("many runs and what they say together: published tables, ablations, advice", "study"),
     "report": Command("one self-contained HTML page over runs", "report"),
+    "encode": Command("the codes of any data set under a trained run, ready to audit", "encoding"),
     "evaluate": Command("encode and score a trained run again", "evaluate"),
     "export": Command("the encoder of a run alone: ONNX, torch.export or safetensors", "exporting"),
     "import": Command("a published training folder becomes a run directory", "importing"),

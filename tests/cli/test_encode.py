@@ -1,0 +1,32 @@
+"""unbraid encode: another data set's codes under a trained run."""
+
+import numpy as np
+import pytest
+from desk import DATA, say
+
+from unbraid.cli import main
+from unbraid.tables import Codes
+
+
+def test_codes_of_other_data_can_be_audited(trained, tmp_path, capsys):
+    out = tmp_path / "codes.npz"
+    assert say(capsys, "encode", trained.path, "--data", DATA, "--out", out).endswith(f"unbraid audit {out}\n")
+    ours, before = Codes.load(out), Codes.load(trained.codes)
+    np.testing.assert_array_equal(ours.z, before.z)
+    assert ours.spec == before.spec
+    assert "can be read from the code" in say(capsys, "audit", out, "--metrics", "leakage")
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        ((), "say what to encode with --data"),
+        (("--data", DATA, "--out", "codes.csv"), "--out is a file ending in .npz, not codes.csv"),
+        (("--data", "digits:size=16"), "encodes images (3, 32, 32) (C, H, W), and those of digits:size=16 are"),
+    ],
+)
+def test_a_mistake_is_one_line(trained, words, complaint, capsys):
+    assert main(["encode", str(trained.path), *words]) == 2
+    said = capsys.readouterr().err
+    assert complaint in said
+    assert said.count("\n") == 1
