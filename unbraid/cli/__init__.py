@@ -33,6 +33,7 @@ COMMANDS = {
     "export": Command("the encoder of a run alone: ONNX, torch.export or safetensors", "exporting"),
     "import": Command("a published training folder becomes a run directory", "importing"),
     "data": Command("prepare a data set, or write it in the published format", "data"),
+    "doctor": Command("what is installed, how fast this machine is, where data and weights are looked for", "doctor"),
     "list": Command("names of methods, data sets, views or metrics", "listing"),
     "show": Command("what stands behind the name of a method or a metric", "show"),
 }

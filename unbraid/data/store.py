@@ -104,7 +104,7 @@ def cached(name: str, parameters: Mapping[str, Any], sources: Iterable[Path], bu
         DataError: If the store is damaged.
     """
     key = json.dumps([_FORMAT, name, parameters, [_fingerprint(path) for path in sources]], sort_keys=True)
-    folder = _cache() / f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
+    folder = cache_folder() / f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
     if not folder.is_dir():
         _build(folder, build)
     return read(folder)
@@ -115,7 +115,7 @@ def _fingerprint(path: Path) -> tuple[str, int, int]:
     return str(path.resolve()), state.st_size, state.st_mtime_ns
 
 
-def _cache() -> Path:
+def cache_folder() -> Path:
     return Path(os.environ.get("UNBRAID_CACHE") or Path.home() / ".cache" / "unbraid")
 
 
