@@ -24,6 +24,7 @@ class Command:
 
 COMMANDS = {
     "train": Command("train an encoder, encode the data, score the codes", "train"),
+    "watch": Command("a live view of what is training, with the time left", "watching"),
     "audit": Command("what codes carry: every score of a run, or of anybody's arrays", "audit"),
     "udr": Command("rank models without labels by how far their codes agree", "udr"),
     "study": Command("many runs and what they say together: published tables, ablations, advice", "study"),
