@@ -13,17 +13,29 @@ from torch import Tensor
 
 from unbraid.data.pictures import Look, decode_all, deep_files, first_three
 from unbraid.errors import DataError
+from unbraid.metrics.udr import gaussian_kl
 from unbraid.tables import Codes, Dataset, DataSpec
-from unbraid.types import Method, Predicts
+from unbraid.types import Method, Posterior, Predicts
 
 _BATCH = 256
 
 
 def encode_dataset(method: Method, dataset: Dataset) -> Codes:
-    """The code of every row, with its columns and, if the method predicts the label, its logits."""
-    z = _apply(method.encode, method, dataset.images, "encoding")
+    """The code of every row and its columns and, where the method has them, logits and the KL of its posterior."""
+    kl = None
+    if isinstance(method, Posterior):
+        z, kl = _posterior(method, dataset.images)
+    else:
+        z = _apply(method.encode, method, dataset.images, "encoding")
     logits = _apply(method.predict, method, dataset.images, "predicting") if isinstance(method, Predicts) else None
-    return Codes(spec=dataset.spec, z=z, logits=logits, columns=dataset.columns, split=dataset.split)
+    return Codes(spec=dataset.spec, z=z, logits=logits, kl=kl, columns=dataset.columns, split=dataset.split)
+
+
+def _posterior(method: Any, images: np.ndarray) -> tuple[Float32[np.ndarray, "n d"], Float32[np.ndarray, " d"]]:
+    """Means, and the mean KL in nats of each dimension."""
+    both = _apply(lambda x: torch.cat(method.posterior(x), dim=1), method, images, "encoding")
+    means, log_vars = np.split(both, 2, axis=1)
+    return np.ascontiguousarray(means), gaussian_kl(means, log_vars)
 
 
 def encode_pixels(method: Method, images: np.ndarray) -> Float32[np.ndarray, "n d"]:

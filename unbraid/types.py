@@ -1,7 +1,7 @@
 """What a method sees and must offer. Letters: B batch, V views, C H W image, D code width, K classes, G factors."""
 
 import abc
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
@@ -43,6 +43,17 @@ class Step(Protocol):
         """One update of one optimiser. The loss is the sum of the terms; they come weighted, and are logged."""
 
 
+@runtime_checkable
+class Passes(Protocol):
+    """The train split, as often as it is asked for between two epochs; the same in every process."""
+
+    def __iter__(self) -> Iterator[Batch]:
+        """In order and as it stands, without views."""
+
+    def with_views(self, turn: int = 0, *, batch_size: int | None = None, shuffle: bool = False) -> Iterator[Batch]:
+        """With ``needs.views`` views, drawn anew for each epoch and turn; shuffled, a short last batch is left out."""
+
+
 class Method(nn.Module, abc.ABC):
     """The only base class. Subclasses are final except for variants in the same file."""
 
@@ -66,7 +77,7 @@ class Method(nn.Module, abc.ABC):
     @abc.abstractmethod
     def encode(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d"]: ...
 
-    def begin_epoch(self, epoch: int, loader: Iterable[Batch], step: Step) -> None:
+    def begin_epoch(self, epoch: int, loader: Passes, step: Step) -> None:
         """Work to do before an epoch's first batch."""
 
     def lr_scale(self, epoch: float) -> float:
@@ -87,3 +98,56 @@ class Predicts(Protocol):
 
     def predict(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b k"]:
         """Logits of the label's values."""
+
+
+@runtime_checkable
+class KnowsBias(Predicts, Protocol):
+    """A method with a second network, left to learn what is easy, which says how hard each training image was for it.
+
+    Where most images of a label share something else, the easy thing to learn is that.
+    """
+
+    def bias_predict(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b k"]:
+        """The second network's logits of the label's values."""
+
+    def bias_weight(self, index: Int[Tensor, " b"], label: Int[Tensor, " b"]) -> Float[Tensor, " b"]:
+        """W of rows of the train split, 0 to 1: near 1 where the second network fails; NaN where never trained on."""
+
+
+@runtime_checkable
+class SwapsBias(Protocol):
+    """A method that predicts from the label's features of one image and the bias's of another."""
+
+    def swap_predict(
+        self, x: Float[Tensor, "b c h w"], bias_x: Float[Tensor, "b c h w"]
+    ) -> tuple[Float[Tensor, "b k"], Float[Tensor, "b k"]]:
+        """Logits of its two last layers: of the label, and the biased one's."""
+
+
+@runtime_checkable
+class Features(Protocol):
+    """A method whose code is its network's output scaled to unit length."""
+
+    def features(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d"]:
+        """The output as it is."""
+
+
+@runtime_checkable
+class Posterior(Protocol):
+    """A method whose code has a variance: a Gaussian per image, of which ``encode`` is the mean."""
+
+    def posterior(self, x: Float[Tensor, "b c h w"]) -> tuple[Float[Tensor, "b d"], Float[Tensor, "b d"]]:
+        """Mean, and natural logarithm of the variance."""
+
+
+@runtime_checkable
+class Ensemble(Protocol):
+    """Several networks of one setting, trained side by side on the same batches."""
+
+    num_models: int
+
+    def posteriors(self, x: Float[Tensor, "b c h w"]) -> tuple[Float[Tensor, "m b d"], Float[Tensor, "m b d"]]:
+        """What ``posterior`` gives, of every network."""
+
+    def choose(self, model: int) -> None:
+        """Which network ``encode``, ``posterior`` and ``decode`` use from now on; a checkpoint keeps it."""

@@ -1,5 +1,7 @@
 """InfoNCE: over the whole batch, over two views, and within one domain. Codes are unit vectors; losses are in nats."""
 
+import math
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
@@ -69,15 +71,28 @@ def draw_negatives(domain: Int[Tensor, " b"], most: int) -> Int[Tensor, "b n"]:
     return candidates.multinomial(num, replacement=bool(sizes.min() - 1 < num))
 
 
-def nt_xent(z1: Float[Tensor, "b d"], z2: Float[Tensor, "b d"], temperature: float) -> Float[Tensor, ""]:
+def nt_xent(
+    z1: Float[Tensor, "b d"], z2: Float[Tensor, "b d"], temperature: float, tau_plus: float = 0.0
+) -> Float[Tensor, ""]:
     """NT-Xent: each of the 2B views must find its twin among all others.
+
+    Args:
+        tau_plus: How likely a negative is of the anchor's own class: its share is taken off what the negatives weigh
+            (debiased contrastive loss). 0: nothing is.
 
     Returns:
         Nats, averaged over the 2B views.
 
-    Source: Chen et al. 2020, arXiv:2002.05709, equation 1.
+    Source: Chen et al. 2020, arXiv:2002.05709, equation 1; for tau_plus Chuang et al. 2020, arXiv:2007.00224,
+        equations 7 and 8 with one positive.
     """
     z = torch.cat([z1, z2])  # (2B, D)
-    logits = (z @ z.T / temperature).fill_diagonal_(-torch.inf)
     twin = torch.arange(len(z), device=z.device).roll(len(z1))
-    return F.cross_entropy(logits, twin)
+    if not tau_plus:
+        return F.cross_entropy((z @ z.T / temperature).fill_diagonal_(-torch.inf), twin)
+    weights = ((z @ z.T - 1) / temperature).exp()  # at most 1
+    log_pos, num = ((z * z[twin]).sum(1) - 1) / temperature, len(z) - 2
+    pos, own = log_pos.exp(), torch.eye(len(z), dtype=torch.bool, device=z.device)
+    neg = weights.masked_fill(own | own[twin], 0).sum(1)
+    neg = ((neg - tau_plus * num * pos) / (1 - tau_plus)).clamp(min=num * math.exp(-2 / temperature))
+    return ((pos + neg).log() - log_pos).mean()

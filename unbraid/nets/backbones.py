@@ -39,6 +39,12 @@ def _resnet50() -> tuple[nn.Module, int]:
     return trunk, 2048
 
 
+def _resnet50_alone() -> tuple[nn.Module, int]:
+    trunk = tv.resnet50(weights=None)
+    trunk.fc = nn.Identity()
+    return trunk, 2048
+
+
 def _resnet18() -> tuple[nn.Module, int]:
     trunk = tv.resnet18(weights=None)
     trunk.fc = nn.Identity()
@@ -78,7 +84,7 @@ def _tiny() -> tuple[nn.Module, int]:
 TRUNKS: dict[str, Callable[[], tuple[nn.Module, int]]] = {
     "resnet50": _resnet50,
     "resnet18": _resnet18,
-    "resnet50-cifar": _cifar_stem(_resnet50),
+    "resnet50-cifar": _cifar_stem(_resnet50_alone),
     "resnet18-cifar": _cifar_stem(_resnet18),
     "small": _small,
     "tiny": _tiny,

@@ -1,15 +1,19 @@
-"""Many run directories in, one self-contained HTML page out. Reads files only; never needs torch."""
+"""Many run directories in, one self-contained HTML page or Markdown file out. Reads files only; never needs torch."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 
 def report(folders: Sequence[Path | str], out: Path) -> Path:
-    """Write the page about every run at or below ``folders`` and return its path.
+    """Write about every run at or below ``folders`` and return the path: a page, or Markdown if ``out`` ends in .md.
 
     Raises:
         UserError: If there is no run, a file of a run is damaged, or ``out`` cannot be written.
     """
+    if out.suffix == ".md":
+        from unbraid.report.text import write_markdown
+
+        return write_markdown(folders, out)
     from unbraid.report.page import write_page
 
     return write_page(folders, out)

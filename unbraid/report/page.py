@@ -1,13 +1,10 @@
 """Run directories -> tables, figures and images -> one HTML file that needs nothing beside it."""
 
-import dataclasses
 import datetime
 import json
-import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
@@ -15,33 +12,17 @@ from markupsafe import Markup
 from rich.console import Console
 from rich.progress import track
 
-from unbraid.atomic import atomic_file
-from unbraid.errors import DataError, UserError
-from unbraid.records import Record, RunDir, find_runs, read_json, read_lines
+from unbraid.records import find_runs, read_lines
 from unbraid.report import plots
-from unbraid.report.tables import Table, Tradeoff, score_rows, sentences, tables, tradeoff
+from unbraid.report.bias import BiasView, bias_view
+from unbraid.report.partitions import PartitionsView, across_seeds, partitions_view
+from unbraid.report.runs import Run, flatten, open_runs, read_arrays, read_mapping, records_of, write_text
+from unbraid.report.selection import Selection, headed, selection, summary, validation_kind
+from unbraid.report.tables import Table, Tradeoff, score_rows, tables, tradeoff
 from unbraid.tables import Codes
 
 MAX_QUERIES = 8
 MAX_NEIGHBOURS = 7
-
-
-@dataclass(frozen=True, kw_only=True)
-class Run:
-    """A finished run: where it lies and what it is called on the page."""
-
-    folder: RunDir
-    config: Mapping[str, Any]
-    label: str  # the method, and what sets this run apart from others of the same method
-    style: plots.MethodStyle
-
-    @property
-    def data(self) -> str:
-        return str(self.config["data"])
-
-    @property
-    def seed(self) -> int:
-        return int(_settings(self.config).get("seed", 0))
 
 
 @dataclass(frozen=True)
@@ -63,6 +44,10 @@ class RunView:
     folder: str
     strips: list[list[Thumb]]
     swap: str | None
+    traversal: list[tuple[str, str, str]]  # name of a dimension, its picture, its KL
+    bias: BiasView | None
+    partitions: PartitionsView | None
+    validation: str
     maps: list[plots.Map]
     map_caption: str
     curves: Markup | None
@@ -79,29 +64,57 @@ class Section:
     data: str
     anchor: str
     summary: list[str]
+    selection: Selection | None
     tradeoff: Tradeoff | None
     scatter: Markup | None
     tables: list[Table]
     groups: list[list[RunView]]
 
+    @property
+    def agreement(self) -> list[tuple[RunView, str]]:
+        """How far the partitions of a method agree over its seeds, with the first of its runs."""
+        found = [(group[0], [view.partitions for view in group if view.partitions]) for group in self.groups]
+        return [(view, said) for view, parts in found if (said := across_seeds(parts))]
+
+    @property
+    def parts(self) -> list[tuple[str, str]]:
+        """What the section is made of: the end of each part's anchor, and its title."""
+        views = [view for group in self.groups for view in group]
+        shown = {
+            "selection": self.selection is not None,
+            "bias": any(view.bias for view in views),
+            "traversals": any(view.traversal for view in views),
+            "partitions": any(view.partitions for view in views),
+        }
+        return [(part, title) for part, title in _PARTS.items() if shown.get(part, True)]
+
+
+_PARTS = {
+    "selection": "Accuracy",
+    "scatter": "Leakage against content",
+    "scores": "Scores",
+    "bias": "What it thought the bias was",
+    "partitions": "Partitions it found",
+    "strips": "Nearest neighbours",
+    "swaps": "Swaps",
+    "traversals": "Traversals",
+    "maps": "Maps",
+    "curves": "Training curves",
+    "repeat": "How to repeat",
+}
+
 
 def write_page(folders: Iterable[Path | str], out: Path | str) -> Path:
     """Read every run, draw, and write the page in one go."""
     found = find_runs(folders)
-    runs = _runs([folder for folder in found if folder.is_done()])
+    runs = open_runs([folder for folder in found if folder.is_done()])
     page = _template().render(
         date=datetime.date.today().isoformat(),
         sections=_sections(runs),
         colors={run.label: run.style.color for run in runs},
         unfinished=[str(folder.path) for folder in found if not folder.is_done()],
     )
-    out = Path(out)
-    try:
-        with atomic_file(out) as temporary:
-            temporary.write_text(page, encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"cannot write {out}: {error.strerror}") from None
-    return out
+    return write_text(Path(out), page)
 
 
 def _template() -> Template:
@@ -112,63 +125,20 @@ def _template() -> Template:
     return environment.get_template("page.html.j2")
 
 
-def _runs(folders: Sequence[RunDir]) -> list[Run]:
-    configs = [_mapping(folder.config) for folder in folders]
-    for folder, config in zip(folders, configs):
-        if missing := [key for key in ("method", "data") if key not in config]:
-            raise UserError(f"{folder.config} does not say its {' and '.join(missing)}; it was not written by unbraid")
-    labels = _labels(configs)
-    styles = plots.method_styles(set(labels))
-    return [
-        Run(folder=folder, config=config, label=label, style=styles[label])
-        for folder, config, label in zip(folders, configs, labels)
-    ]
-
-
-def _labels(configs: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The method of each run, plus the settings in which runs of one method on one data set differ."""
-    named = ("views", "clip_norm", "hparams", "options")
-    settings = [_flatten({key: _settings(config).get(key) for key in named}) for config in configs]
-    owners = [(config["method"], config["data"]) for config in configs]
-    labels = []
-    for owner, own in zip(owners, settings):
-        peers = [other for peer, other in zip(owners, settings) if peer == owner]
-        differ = [key for key in own if any(other.get(key) != own[key] for other in peers)]
-        said = ", ".join(f"{key.rpartition('.')[2]}={own[key]}" for key in differ)
-        labels.append(f"{owner[0]} ({said})" if said else str(owner[0]))
-    return labels
-
-
-def _settings(config: Mapping[str, Any]) -> dict[str, Any]:
-    return {**config, **config.get("settings", {})}
-
-
-def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        flat |= _flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
-    return flat
-
-
-def _mapping(path: Path) -> Mapping[str, Any]:
-    values = read_json(path)
-    if not isinstance(values, Mapping):
-        raise UserError(f"{path} is damaged: it holds no JSON object")
-    return values
-
-
 def _sections(runs: Sequence[Run]) -> list[Section]:
-    rows = score_rows(record for run in runs for record in _records(run))
+    rows = score_rows(record for run in runs for record in records_of(run))
     styles = {run.label: run.style for run in runs}
     terminal = Console(stderr=True)
+    firsts = {(run.data, run.label): run for run in reversed(runs)}
     drawn = [
-        (run.data, _view(run))
+        (run.data, _view(run, gallery=run is firsts[run.data, run.label]))
         for run in track(runs, "drawing", console=terminal, transient=True, disable=not terminal.is_terminal)
     ]
     sections = []
     for number, data in enumerate(dict.fromkeys(run.data for run in runs), start=1):
         views = [view for owner, view in drawn if owner == data]
         found = tradeoff(rows, data)
+        chosen = selection(rows, data, next((view.validation for view in views if view.validation), ""))
         scatter = plots.tradeoff_figure(found, styles) if found and found.plotted else None
         order = list(found.methods) if found else []
         order += sorted({view.label for view in views} - set(order))
@@ -176,34 +146,26 @@ def _sections(runs: Sequence[Run]) -> list[Section]:
             Section(
                 data=data,
                 anchor=f"data-{number}",
-                summary=sentences(found) if found else ["No leakage is defined for these runs."],
+                summary=summary(chosen, found),
+                selection=chosen,
                 tradeoff=found,
                 scatter=scatter,
-                tables=tables(rows[rows["data"] == data]),
+                tables=headed(chosen, tables(rows[rows["data"] == data]))[1 if chosen else 0 :],
                 groups=[[view for view in views if view.label == label] for label in order],
             )
         )
     return sections
 
 
-def labelled_records(folders: Sequence[RunDir]) -> list[Record]:
-    """Every score of these runs, under the name that tells the runs of one method apart."""
-    return [record for run in _runs(folders) for record in _records(run)]
-
-
-def _records(run: Run) -> list[Record]:
-    try:
-        records = run.folder.records()
-    except TypeError as error:
-        raise UserError(f"{run.folder.scores} is damaged or of another version: {error}") from None
-    return [dataclasses.replace(record, method=run.label, data=run.data, seed=run.seed) for record in records]
-
-
-def _view(run: Run) -> RunView:
+def _view(run: Run, *, gallery: bool) -> RunView:
+    """
+    Args:
+        gallery: Draw the images by the dozen, too, as of the first run of a method: a page has to stay small.
+    """
     folder = run.folder
-    env = dict(_mapping(folder.env)) if folder.env.is_file() else {}
+    env = dict(read_mapping(folder.env)) if folder.env.is_file() else {}
     codes = Codes.load(folder.codes) if folder.codes.is_file() else None
-    samples = _samples(folder.samples)
+    samples, bias, sides = map(read_arrays, (folder.samples, folder.path / "bias.npz", folder.path / "partitions.npz"))
     maps, map_caption = _maps(run, codes)
     return RunView(
         title=f"{run.label}, seed {run.seed}",
@@ -212,24 +174,18 @@ def _view(run: Run) -> RunView:
         folder=str(folder.path),
         strips=list(_strips(samples, codes)),
         swap=plots.swap_uri(samples["swap_images"]) if "swap_images" in samples else None,
+        traversal=list(_traversal(samples)),
+        bias=bias_view(bias, codes, f"weights {folder.path}", gallery=gallery) if bias and codes else None,
+        partitions=partitions_view(sides, codes, gallery=gallery) if sides and codes else None,
+        validation=validation_kind(codes) if codes else "",
         maps=maps,
         map_caption=map_caption,
         curves=plots.curves_figure(list(read_lines(folder.log)), run.style.color, f"curves {folder.path}"),
         command=env.pop("command", ""),
         notes=env.pop("notes", []),
-        facts={key: str(value) for key, value in _flatten(env).items()},
+        facts={key: str(value) for key, value in flatten(env).items()},
         config=json.dumps(run.config, indent=2),
     )
-
-
-def _samples(path: Path) -> dict[str, np.ndarray]:
-    if not path.is_file():
-        return {}
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return dict(file)
-    except (ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path} is damaged ({error}); delete it and evaluate again") from None
 
 
 def _strips(samples: Mapping[str, np.ndarray], codes: Codes | None) -> Iterator[list[Thumb]]:
@@ -242,6 +198,13 @@ def _strips(samples: Mapping[str, np.ndarray], codes: Codes | None) -> Iterator[
         values = [] if domains is None else domains[row].tolist()
         said = [names[value] if value < len(names) else str(value) for value in values] or [""] * len(strip)
         yield [Thumb(*thumb) for thumb in zip(map(plots.thumb_uri, strip), said, [None, *matches.tolist()])]
+
+
+def _traversal(samples: Mapping[str, np.ndarray]) -> Iterator[tuple[str, str, str]]:
+    if "traversal_images" in samples:
+        rows = (samples[f"traversal_{name}"] for name in ("dim", "images", "kl"))
+        for dim, images, kl in zip(*rows, strict=True):
+            yield f"dimension {dim}", plots.row_uri(images), f"{kl:.2f} nats"
 
 
 def _maps(run: Run, codes: Codes | None) -> tuple[list[plots.Map], str]:

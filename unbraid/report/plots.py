@@ -9,7 +9,7 @@ from typing import Any
 
 import matplotlib
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, ListedColormap
@@ -196,6 +196,31 @@ def curves_figure(lines: Sequence[Mapping[str, Any]], color: str, name: str) -> 
         return _svg(figure, f"Training curves: {last}.", name)
 
 
+def weights_figure(weight: Float[np.ndarray, " n"], aligned: Bool[np.ndarray, " n"] | None, name: str) -> Markup | None:
+    """How the weights W of training images are spread, apart by whether they are aligned; None if there are none.
+
+    Args:
+        name: Unique on the page.
+    """
+    groups = {"all": ~np.isnan(weight)} if aligned is None else {"aligned": aligned, "conflicting": ~aligned}
+    groups = {word: weight[rows & ~np.isnan(weight)] for word, rows in groups.items()}
+    groups = {word: values for word, values in groups.items() if len(values)}
+    if not groups:
+        return None
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(4.5, 2.9))
+        axes = figure.add_subplot()
+        for (word, values), color, line in zip(groups.items(), METHOD_COLORS, ("-", (0, (4, 2)))):
+            shares, edges = np.histogram(values, bins=20, range=(0, 1))
+            label = f"{word}: {len(values)}"
+            axes.stairs(shares / len(values), edges, fill=True, color=color, alpha=0.18)
+            axes.stairs(shares / len(values), edges, color=color, linewidth=1.8, linestyle=line, label=label)
+        axes.set(xlabel="W: near 1 where the biased network fails", ylabel="share of each", xlim=(0, 1), ylim=(0, None))
+        figure.legend(loc="outside lower center", ncols=2)
+        medians = "; ".join(f"{word}: median {np.median(values):.3f}" for word, values in groups.items())
+        return _svg(figure, f"Histogram of the weight W of training images. {medians}.", name)
+
+
 def _last(lines: Sequence[Mapping[str, Any]], key: str) -> float:
     return float(next(line[key] for line in reversed(lines) if line.get(key) is not None))
 
@@ -239,3 +264,10 @@ def swap_uri(images: UInt8[np.ndarray, "r q h w c"]) -> str:
                 top, left = row * step_y + gap * (row > 0), column * step_x + gap * (column > 0)
                 grid[top : top + height, left : left + width] = images[row, column]
     return _uri(_picture(grid))
+
+
+def row_uri(images: UInt8[np.ndarray, "q h w c"]) -> str:
+    """A PNG data URI of images beside each other, with a wider gap behind the first."""
+    blank = np.full_like(images[0, :, :1], 255)
+    parts = [part for place, image in enumerate(images) for part in (image, *[blank] * (5 if place == 0 else 1))]
+    return _uri(_picture(np.concatenate(parts[:-1], axis=1)))

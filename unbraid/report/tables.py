@@ -202,6 +202,7 @@ def cell(score: Mapping[Any, Any], *, best: bool = False) -> Cell:
 def _notes(scores: Sequence[Mapping[Any, Any]]) -> list[str]:
     """Each reason once, with the columns and methods that it is about where a score is not defined."""
     undefined: dict[tuple[str, str], list[str]] = {}
+    scores = [score for score in scores if score["metric"] != "selected-accuracy"]  # its notes stand in the headline
     for score in scores:
         if np.isnan(score["mean"]):
             reason = score["note"] or "no reason was recorded"

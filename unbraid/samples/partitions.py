@@ -1,0 +1,68 @@
+"""The partitions of the training images that a method found: ``partitions.npz``.
+
+- ``environments`` (P, N): of each partition the environment, 0 .. K-1, of each row of the train split; ``epochs`` (P)
+  before which they were found, ``objective`` (P) that they reached
+- ``gallery_images``, with ``gallery_partition`` and ``gallery_environment``: some images of each side
+- ``P:association_*``: how far partition P goes with each column of the data
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from unbraid.atomic import atomic_file
+from unbraid.metrics.association import as_arrays, associations
+from unbraid.partitions.bank import PartitionBank
+from unbraid.seeds import stream
+from unbraid.tables import Dataset
+from unbraid.types import Method
+
+MAX_ROWS = 10_000  # for the associations
+_SHOWN = 12  # images of a side
+
+
+def save_partitions(path: Path, method: Method, dataset: Dataset, seed: int) -> None:
+    """Write ``path``, if the method has found partitions."""
+    bank = bank_of(method)
+    if bank is None:
+        return
+    environments = bank.filled.cpu().numpy()  # (P, N)
+    arrays: dict[str, Any] = {
+        "environments": environments,
+        "epochs": bank.epochs[: len(bank)].cpu().numpy(),
+        "objective": bank.values[: len(bank)].cpu().numpy(),
+    }
+    train, rng = dataset.rows("train"), stream(seed, "samples", "partitions")
+    arrays |= _gallery(environments, dataset.images, train, rng)
+    index = np.sort(rng.permutation(len(train))[:MAX_ROWS])
+    columns = {name: column[train[index]] for name, column in dataset.columns.items()}
+    for number, sides in enumerate(environments):
+        found = as_arrays(associations(sides[index], columns, rng))
+        arrays |= {f"{number}:{name}": values for name, values in found.items()}
+    with atomic_file(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, **arrays)
+
+
+def bank_of(method: Method) -> PartitionBank | None:
+    """The partitions of the method, if it has found any."""
+    bank = getattr(method, "bank", None)
+    return bank if isinstance(bank, PartitionBank) and len(bank) else None
+
+
+def _gallery(
+    environments: np.ndarray, images: np.ndarray, train: np.ndarray, rng: np.random.Generator
+) -> dict[str, np.ndarray]:
+    """Random images of each side of each partition."""
+    chosen = [
+        (number, side, row)
+        for number, sides in enumerate(environments)
+        for side in np.unique(sides)
+        for row in np.sort(rng.permutation(np.flatnonzero(sides == side))[:_SHOWN])
+    ]
+    partition, environment, rows = np.array(chosen).T
+    return {
+        "gallery_partition": partition,
+        "gallery_environment": environment,
+        "gallery_images": images[train[rows]],
+    }
