@@ -113,6 +113,17 @@ def test_split_of_images_or_pairs(tmp_path):
     assert len({tuple(split) for split in images}) > 1
 
 
+def test_one_modality(tmp_path):
+    raw = write(tmp_path)
+    both = load(f"edges2shoes:pairs=4,size=8,raw={raw}")
+    for number, modality in enumerate(("photo", "edges")):
+        data = load(f"edges2shoes:pairs=4,size=8,modality={modality},raw={raw}")
+        assert_sound(data)
+        assert (data.spec.domain, data.spec.factors) == (None, both.spec.content)
+        np.testing.assert_array_equal(data.images, both.images[number::2])
+        assert data.columns["gender"].tolist() == both.columns["gender"][::2].tolist()
+
+
 def test_missing(tmp_path):
     path = write(tmp_path)
     with pytest.raises(DataError, match="holds 4 pairs in train and val, expected 50025; get it from https"):

@@ -1,4 +1,4 @@
-"""unbraid import: a published training folder becomes a run directory."""
+"""unbraid import: what a published system wrote becomes a run directory."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 def parser(parser: "ArgumentParser", words: Sequence[str]) -> None:
     from unbraid.importers import IMPORTERS
 
-    parser.add_argument("system", type=str, help=f"whose folder it is: {', '.join(IMPORTERS)}")
-    parser.add_argument("folder", type=str, help="the training folder")
-    parser.add_argument("--out", type=str | None, default=None, help="run directory; default: runs/SYSTEM-FOLDER")
+    parser.add_argument("system", type=str, help=f"whose it is: {', '.join(IMPORTERS)}")
+    parser.add_argument("path", type=str, help="the training folder; of ip-irm and pbt-vae a checkpoint's file, too")
+    parser.add_argument("--out", type=str | None, default=None, help="run directory; default: runs/SYSTEM-NAME")
     parser.add_argument("--data", type=str | None, default=None, help="what 'unbraid evaluate' is to encode")
     parser.add_argument("--epoch", type=str, default="last", help="which of the stored epochs")
 
@@ -24,11 +24,11 @@ def parser(parser: "ArgumentParser", words: Sequence[str]) -> None:
 def run(args: "Namespace") -> None:
     from unbraid.importers import importer
 
-    folder = Path(args.folder)
-    if not folder.is_dir():
-        raise UserError(f"no folder {folder}")
-    out = Path(args.out or f"runs/{args.system}-{folder.resolve().name}")
+    path = Path(args.path)
+    if not path.exists():
+        raise UserError(f"no folder or file {path}")
+    out = Path(args.out or f"runs/{args.system}-{path.stem if path.is_file() else path.resolve().name}")
     read = importer(args.system)
-    done = read(folder, out, data=args.data, epoch=args.epoch)
+    done = read(path, out, data=args.data, epoch=args.epoch)
     next_step = f"unbraid evaluate {done.path}" if args.data else f"unbraid export {done.path}"
     say(f"{done.path} is written: {next_step}")

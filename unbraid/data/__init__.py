@@ -19,15 +19,19 @@ DATASETS = {
     "cars3d": "cars3d:cars3d",
     "celeba": "celeba:celeba",
     "celeba-2000": "celeba_2000:celeba_2000",
+    "cifar10": "cifar:cifar10",
+    "cifar100": "cifar:cifar100",
     "cifar10c": "cifar10c:cifar10c",
     "cmnist": "cmnist:cmnist",
     "coil100": "coil100:coil100",
     "digits": "digits:digits",
     "digits-biased": "cmnist:digits_biased",
+    "dsprites": "dsprites:dsprites",
     "edges2shoes": "edges2shoes:edges2shoes",
     "shapes3d": "shapes3d:shapes3d",
     "smallnorb": "small_norb:small_norb",
     "sprites": "sprites:sprites",
+    "stl10": "stl10:stl10",
     "yale-b": "yale_b:yale_b",
 }
 TABLES = (".csv", ".tsv", ".parquet")
@@ -53,8 +57,14 @@ def load(name: str, options: DataOptions | None = None) -> Dataset:
     else:
         dataset = _load_path(name, options)
 
+    from unbraid.data.more_columns import with_columns
+    from unbraid.data.reduced import reduced
     from unbraid.data.roles import with_roles
 
+    if options.rows is not None:
+        dataset = reduced(dataset, Path(options.rows).expanduser())
+    if options.columns is not None:
+        dataset = with_columns(dataset, Path(options.columns).expanduser())
     return dataclasses.replace(dataset, spec=with_roles(dataset.spec, dataset.columns, options))
 
 

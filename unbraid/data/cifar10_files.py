@@ -113,28 +113,52 @@ def _read_parquet(path: Path, split: str) -> Part:
 
 
 def _read_binary(path: Path) -> Part:
-    """Rows of a label and 3,072 bytes, channel by channel."""
-    data = np.fromfile(path, dtype=np.uint8)
-    if not len(data) or len(data) % 3073:
-        raise DataError(f"{path} is no whole number of rows of 3073 bytes; get it again from {PAGE}")
-    rows = data.reshape(-1, 3073)
-    return _images(path, rows[:, 1:], rows[:, 0])
+    labels, data = read_rows(path, 1)
+    return as_images(path, data, labels[:, 0])
 
 
 def _read_python(path: Path) -> Part:
+    batch = read_pickle(path, ("data", "labels"))
+    return as_images(path, batch["data"], np.array(batch["labels"]))
+
+
+def read_rows(path: Path, num_labels: int) -> tuple[UInt8[np.ndarray, "n l"], UInt8[np.ndarray, "n 3072"]]:
+    """Labels and images of a binary file: rows of labels and 3,072 bytes, channel by channel.
+
+    Raises:
+        DataError: If it holds no whole number of rows.
+    """
+    data, width = np.fromfile(path, dtype=np.uint8), num_labels + 3072
+    if not len(data) or len(data) % width:
+        raise DataError(f"{path} is no whole number of rows of {width} bytes; get it again from {PAGE}")
+    rows = data.reshape(-1, width)
+    return rows[:, :num_labels], rows[:, num_labels:]
+
+
+def read_pickle(path: Path, keys: Iterable[str]) -> dict[str, Any]:
+    """What a Python batch holds under these keys.
+
+    Raises:
+        DataError: If it is damaged, lacks one of them, or asks for more than NumPy's array.
+    """
     try:
         with path.open("rb") as file:
             batch = _Reader(file, encoding="latin1").load()
-        data, labels = batch["data"], np.array(batch["labels"])
+        return {key: batch[key] for key in keys}
     except Exception as error:  # a damaged pickle raises anything
-        raise DataError(f"{path} is damaged or no batch of CIFAR-10 ({error}); get it again from {PAGE}") from None
-    return _images(path, data, labels)
+        raise DataError(f"{path} is damaged or no batch of CIFAR's ({error}); get it again from {PAGE}") from None
 
 
-def _images(path: Path, data: Any, labels: np.ndarray) -> Part:
+def as_images(path: Path, data: Any, labels: np.ndarray, num_values: int = 10) -> Part:
+    """Rows of bytes as images, and their labels.
+
+    Raises:
+        DataError: If they are not what they should be.
+    """
     sound = isinstance(data, np.ndarray) and data.dtype == np.uint8 and data.shape == (len(labels), 3072)
-    if not sound or labels.dtype.kind not in "iu" or not 0 <= labels.min() <= labels.max() <= 9:
-        raise DataError(f"{path} does not hold 32 x 32 images in colour with labels 0 to 9; get it again from {PAGE}")
+    if not sound or labels.dtype.kind not in "iu" or not 0 <= labels.min() <= labels.max() < num_values:
+        what = f"32 x 32 images in colour with labels 0 to {num_values - 1}"
+        raise DataError(f"{path} does not hold {what}; get it again from {PAGE}")
     return data.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1), labels.astype(np.int64)
 
 

@@ -10,7 +10,8 @@ nearest to its photo, in pixels at 32 x 32.
 As published, dark lines are made two pixels wider on each side before shrinking, in photos too; here shrinking is
 antialiased, there it is not. Rows are photo, edges, photo, edges, by number of the pair. A tenth of the images, drawn
 at random, is the test split; as published (without a seed) a photo may be in one split and its edges in the other,
-which helps probes of the content. ``split=pairs`` keeps them together.
+which helps probes of the content. ``split=pairs`` keeps them together. ``modality=photo`` or ``edges`` takes one of the
+two, and has no domain then; the published autoencoders are trained on photos alone.
 
 Source
     Isola, Zhu, Zhou & Efros, CVPR 2017; Yu & Grauman, CVPR 2014. Licence: non-commercial research.
@@ -63,6 +64,7 @@ def edges2shoes(
     *,
     size: int = 64,
     pairs: int = PAIRS,
+    modality: Literal["both", "photo", "edges"] = "both",
     split: Literal["images", "pairs"] = "images",
     seed: int = 0,
     raw: str | None = None,
@@ -78,6 +80,7 @@ def edges2shoes(
     """
     if not (2 <= pairs <= PAIRS and size >= 8):
         raise UserError(f"edges2shoes: pairs={pairs} must be 2 to {PAIRS} and size={size} at least 8")
+    kept = [0, 1] if modality == "both" else [_MODALITIES.index(modality)]
     path = find_raw("edges2shoes", NAMES, raw, PAGE)
     files = _find_pairs(path, pairs)
     metadata, paths, zappos = (_find_zappos(path.parent, name) for name in (METADATA, PATHS, ZAPPOS))
@@ -88,13 +91,14 @@ def edges2shoes(
         if len(shoes) != len(labels):
             raise DataError(f"{paths} lists {len(shoes)} images, {metadata} {len(labels)}; get both from {ZAPPOS_PAGE}")
         nearest = _nearest(files, shoes)
-        columns: dict[str, Int64[np.ndarray, " n"]] = {"modality": np.tile([0, 1], len(files))}
-        values = {"modality": _MODALITIES}
+        pair, columns, values = np.repeat(np.arange(len(files)), len(kept)), {}, {}
+        if modality == "both":
+            columns["modality"], values["modality"] = np.tile(kept, len(files)), _MODALITIES
         for name in FACTORS:
             found, codes = np.unique(labels[name].to_numpy(dtype=str)[nearest], return_inverse=True)
-            columns[name], values[name] = np.repeat(codes, 2), tuple(found.tolist())
-        pair = np.arange(2 * len(files)) // 2 if split == "pairs" else None
-        rows = split_rows(2 * len(files), stream(seed, "edges2shoes", "split"), test=0.1, groups=pair)
+            columns[name], values[name] = codes[pair], tuple(found.tolist())
+        groups = pair if split == "pairs" else None
+        rows = split_rows(len(pair), stream(seed, "edges2shoes", "split"), test=0.1, groups=groups)
         spec = DataSpec(
             name="edges2shoes",
             image_shape=(3, size, size),
@@ -102,12 +106,12 @@ def edges2shoes(
             sizes={name: len(names) for name, names in values.items()},
             values=values,
             factors=tuple(values),
-            domain="modality",
+            domain="modality" if modality == "both" else None,
         )
-        images = (chunk.reshape(-1, size, size, 3) for chunk in _each(lambda file: _read_pair(file, size), files))
+        images = (chunk.reshape(-1, size, size, 3) for chunk in _each(lambda file: _read_pair(file, size)[kept], files))
         store.write_chunks(spec, columns, rows, images, folder)
 
-    parameters = {"size": size, "pairs": pairs, "split": split, "seed": seed}
+    parameters = {"size": size, "pairs": pairs, "modality": modality, "split": split, "seed": seed}
     return store.cached("edges2shoes", parameters, [*files, metadata, paths, zappos, Path(__file__)], build)
 
 

@@ -67,6 +67,12 @@ def read(path: Path, options: DataOptions, *, name: str) -> Dataset:
     return Dataset(spec=spec, images=prepared.images, columns=labels.columns, split=split)
 
 
+def image_names(path: Path, options: DataOptions) -> list[str]:
+    """The images' paths as a table of labels names them, in the order of ``read``."""
+    root = path if path.is_dir() else path.parent
+    return [os.path.relpath(file, root) for file in _rows(path, options)[0]]
+
+
 def _rows(path: Path, options: DataOptions) -> tuple[list[Path], pd.DataFrame]:
     """The image files and, in the same order, their labels."""
     if not path.is_dir():

@@ -17,7 +17,7 @@ def _own(doc: str) -> dict[str, Any]:
 
 @dataclass(frozen=True, kw_only=True)
 class DataOptions:
-    """Roles apply to every data set; fields marked ``own_images`` only to a user's own images."""
+    """Roles, ``rows`` and ``columns`` apply to every data set; fields marked ``own_images`` only to a user's own images."""
 
     domain: str | None = field(default=None, metadata=_role("column to be invariant to"))
     label: str | None = field(default=None, metadata=_role("column to predict"))
@@ -27,6 +27,13 @@ class DataOptions:
     )
     targets: list[str] | None = field(default=None, metadata=_role("real-valued columns to regress; default: all"))
     circular: list[str] | None = field(default=None, metadata=_role("factors whose last value is next to the first"))
+    rows: str | None = field(
+        default=None,
+        metadata=_role("a .npy file of row numbers, counted from 0 over all splits: these rows only, in its order"),
+    )
+    columns: str | None = field(
+        default=None, metadata=_role("CSV or Parquet table of more columns; its column 'row' counts the rows from 0")
+    )
 
     labels: str | None = field(default=None, metadata=_own("CSV or Parquet table with one row per image"))
     path_column: str | None = field(

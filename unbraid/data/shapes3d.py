@@ -3,7 +3,8 @@
 Read from the original ``3dshapes.h5``: images (480000, 64, 64, 3) uint8 and labels (480000, 6), real numbers, which
 become indices in ascending order. Rows stand in the file's order; hues are circular. A tenth of the images of each
 shape, drawn at random, is the test split; the published one is drawn alike, without a seed. ``num_train=50000`` gives
-the published smaller set: so many of the train rows, drawn at random, and the whole test split.
+the published smaller set: so many of the train rows, drawn at random, and the whole test split. ``labels=FILE`` takes
+the labels of rPU-VAE's ``3dshapes_labels.npz``, in which two of the eight scales are one.
 
 Source
     Burgess & Kim, 3D Shapes Dataset, 2018, github.com/google-deepmind/3d-shapes. Licence: Apache-2.0.
@@ -20,6 +21,7 @@ from jaxtyping import Bool, Float64, Int64, UInt8
 from PIL import Image
 
 from unbraid.data import store
+from unbraid.data.published_labels import with_published_labels
 from unbraid.data.raw_files import find_raw, shrink
 from unbraid.data.splits import TRAIN, split_rows
 from unbraid.errors import DataError, UserError
@@ -33,12 +35,15 @@ _SIDE = 64
 _CHUNK, _MAX_CHUNK = 1024, 8192  # rows in memory at a time: 12 MB, 100 MB
 
 
-def shapes3d(*, size: int = _SIDE, num_train: int | None = None, seed: int = 0, raw: str | None = None) -> Dataset:
+def shapes3d(
+    *, size: int = _SIDE, num_train: int | None = None, seed: int = 0, labels: str | None = None, raw: str | None = None
+) -> Dataset:
     """All images or fewer train images, ``size`` pixels square.
 
     Args:
         num_train: Keep so many train rows, drawn at random.
         seed: Of the split and of the rows kept.
+        labels: A published file to take the labels from.
 
     Raises:
         DataError: If the file is missing, damaged or another one.
@@ -67,7 +72,11 @@ def shapes3d(*, size: int = _SIDE, num_train: int | None = None, seed: int = 0, 
             rows = {name: column[kept] for name, column in columns.items()}
             store.write_chunks(spec, rows, split[kept], _read_images(file["images"], kept, size), folder)
 
-    return store.cached("shapes3d", {"size": size, "num_train": num_train, "seed": seed}, [path, Path(__file__)], build)
+    parameters = {"size": size, "num_train": num_train, "seed": seed}
+    dataset = store.cached("shapes3d", parameters, [path, Path(__file__)], build)
+    return (
+        dataset if labels is None else with_published_labels(dataset, Path(labels).expanduser(), SIZES, dataset.columns)
+    )
 
 
 @contextmanager

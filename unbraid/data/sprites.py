@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Bool, Float, Int64, UInt8
 
 from unbraid.data import store
 from unbraid.data.splits import TRAIN, split_rows
@@ -32,6 +32,7 @@ COLORS = {
 }
 _GROUND = (26, 28, 34)
 _SUPERSAMPLING = 4
+_CHUNK = 1024  # images in memory at a time
 
 
 def sprites(
@@ -60,14 +61,12 @@ def sprites(
             f"{', '.join(f'{name}={value}' for name, value in counts.items())} at least 1"
         )
     parameters: dict[str, Any] = {"size": size, "colors": colors, **counts, "bias": bias, "seed": seed}
-    return store.cached(
-        "sprites", parameters, [Path(__file__)], lambda folder: store.write(_lay_out(**parameters), folder)
-    )
+    return store.cached("sprites", parameters, [Path(__file__)], lambda folder: _write(folder, **parameters))
 
 
-def _lay_out(
-    *, size: int, colors: int, scales: int, orientations: int, positions: int, bias: float, seed: int
-) -> Dataset:
+def _write(
+    folder: Path, *, size: int, colors: int, scales: int, orientations: int, positions: int, bias: float, seed: int
+) -> None:
     values = {
         "color": tuple(COLORS)[:colors],
         "shape": SHAPES,
@@ -94,11 +93,17 @@ def _lay_out(
         bias="color",
     )
     cover = _draw(size, scales, orientations, positions).reshape(-1, size, size)
+    drawn = kept % len(cover)  # colour is the slowest column of the grid
+    pieces = (slice(start, start + _CHUNK) for start in range(0, len(kept), _CHUNK))
+    chunks = (_paint(cover[drawn[piece]], columns["color"][piece]) for piece in pieces)
+    store.write_chunks(spec, columns, split, chunks, folder)
+
+
+def _paint(cover: UInt8[np.ndarray, "m h w"], color: Int64[np.ndarray, " m"]) -> UInt8[np.ndarray, "m h w 3"]:
     ground = np.array(_GROUND, dtype=np.float32)
-    ink = np.array(list(COLORS.values()), dtype=np.float32)[columns["color"]][:, None, None]  # (N, 1, 1, 3)
-    alpha = cover[kept % len(cover)][..., None]  # colour is the slowest column of the grid
-    images = np.round(ground + alpha * (ink - ground)).astype(np.uint8)
-    return Dataset(spec=spec, images=images, columns=columns, split=split)
+    ink = np.array(list(COLORS.values()), dtype=np.float32)[color][:, None, None]  # (M, 1, 1, 3)
+    alpha = cover[..., None] / np.float32(_SUPERSAMPLING**2)
+    return np.round(ground + alpha * (ink - ground)).astype(np.uint8)
 
 
 def _keep(
@@ -122,19 +127,19 @@ def _radii(scales: int) -> Float[np.ndarray, " s"]:
     return np.linspace(0.34, 0.58, scales) if scales > 1 else np.array([0.45])
 
 
-def _draw(size: int, scales: int, orientations: int, positions: int) -> Float[np.ndarray, "shape s o x y h w"]:
-    """Share of each pixel that the shape covers, of the square [-1, 1] x [-1, 1]."""
+def _draw(size: int, scales: int, orientations: int, positions: int) -> UInt8[np.ndarray, "shape s o x y h w"]:
+    """How many of the parts of each pixel the shape covers, of the square [-1, 1] x [-1, 1]."""
     fine = size * _SUPERSAMPLING
     axis = (np.arange(fine, dtype=np.float32) + 0.5) / fine * 2 - 1
     places = np.linspace(-0.42, 0.42, positions, dtype=np.float32) if positions > 1 else np.zeros(1, dtype=np.float32)
-    cover = np.empty((len(SHAPES), scales, orientations, positions, positions, size, size), dtype=np.float32)
+    cover = np.empty((len(SHAPES), scales, orientations, positions, positions, size, size), dtype=np.uint8)
     for s, o, i, j in np.ndindex(scales, orientations, positions, positions):
         turn, radius = 2 * np.pi * o / orientations, _radii(scales)[s]
         x, y = (axis[None, :] - places[i]) / radius, (axis[:, None] - places[j]) / radius
         u, v = np.cos(turn) * x + np.sin(turn) * y, -np.sin(turn) * x + np.cos(turn) * y
         for number, inside in enumerate(_shapes(u, v)):
             cells = inside.reshape(size, _SUPERSAMPLING, size, _SUPERSAMPLING)
-            cover[number, s, o, i, j] = cells.mean(axis=(1, 3))
+            cover[number, s, o, i, j] = cells.sum(axis=(1, 3))
     return cover
 
 

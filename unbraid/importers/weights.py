@@ -65,6 +65,7 @@ def write_run(
     method = build(config, spec)
     own = method.state_dict()
     missing = [name for name in own if name not in state]
+    unknown = [*unknown, *(name for name in state if name not in own)]
     other = [name for name in state if name in own and own[name].shape != state[name].shape]
     complaints = [
         f"{len(names)} {what} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
@@ -86,21 +87,31 @@ def write_run(
     return run
 
 
-def data_spec(path: str | None, fallback: DataSpec, config: RunConfig) -> DataSpec:
+def data_spec(path: str | None, fallback: DataSpec, config: RunConfig, *, any_size: bool = False) -> DataSpec:
     """The spec of the data that the run is to be evaluated on, checked against what the folder says.
 
+    Args:
+        any_size: The network takes images of any height and width.
+
     Raises:
-        UserError: If images or domains are others than those of the weights.
+        UserError: If images, domains or labels are others than those of the weights.
     """
     if path is None:
         return fallback
     spec = data.load(path, config.options).spec
-    if spec.image_shape != fallback.image_shape:
+    fits = spec.image_shape[0] == fallback.image_shape[0] if any_size else spec.image_shape == fallback.image_shape
+    if not fits:
         raise UserError(f"{path} has images {spec.image_shape} (C, H, W), the weights take {fallback.image_shape}")
-    num = spec.sizes[spec.domain] if spec.domain else 0
-    if config.kind.needs.labels and fallback.sizes["domain"] > 1 and num != fallback.sizes["domain"]:
-        raise UserError(f"{path} has {num} domains, the weights know {fallback.sizes['domain']}")
+    for role in config.kind.needs.labels & {"domain", "label"}:
+        num, known = (_num(one, role) for one in (spec, fallback))
+        if known > 1 and num != known:
+            raise UserError(f"{path} has {num} {role}s, the weights know {known}")
     return spec
+
+
+def _num(spec: DataSpec, role: str) -> int:
+    column = getattr(spec, role)
+    return spec.sizes[column] if column else 0
 
 
 def plain(settings: Mapping[str, Any], key: str, kinds: type | tuple[type, ...], where: Path) -> Any:

@@ -200,9 +200,8 @@ def _text(plan: Plan, rows: Sequence[Mapping[str, Any]], learned: Sequence[Mappi
     notes = [_learned(learned), _ABOUT.format(distance=kind)] + ([] if kind == "vgg16" else [_NOT_VGG])
     notes += [f"{published.CORRECTION}."]
     notes += [f"Not defined, as these change no image: {', '.join(same)}."] if same else []
-    notes += ["Published Edges2Shoes numbers are of photos alone; these data are both modalities."] * (
-        published.published_set(plan.data) == "edges2shoes"
-    )
+    if published.published_set(plan.data) == "edges2shoes" and "modality=photo" not in plan.data:
+        notes += ["Published numbers are of photos alone: --data edges2shoes:modality=photo."]
     table = markdown_table([*headers, "ratio of means"], lines)
     return "\n".join([f"# {plan.data}: what an autoencoder is invariant to\n", table, *_order(rows), "", *notes]) + "\n"
 
