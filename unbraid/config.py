@@ -12,9 +12,11 @@ from unbraid.data.options import DataOptions
 from unbraid.errors import UserError, did_you_mean
 from unbraid.hparams import hp, parse
 from unbraid.methods import method as find_method
+from unbraid.registry import full_name
 from unbraid.types import Method
 
 Precision = Literal["auto", "fp32", "fp32-channels-last", "bf16"]
+_DECISIVE = ("seed", "views", "clip_norm", "start_from", "max_steps")  # settings that change a run's numbers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,11 +27,15 @@ class Settings:
     views: str = hp("", doc="view recipe, or several single ones with commas; default: the method's own")
     device: Literal["auto", "cpu"] = hp("auto", doc="auto: the accelerator if there is one")
     precision: Precision = hp("auto", doc="auto times the other three on this network and takes the fastest")
+    start_from: str = hp("", doc="run directory whose training goes on here: weights, moments, epochs; default: none")
+    max_steps: int = hp(0, doc="steps to train; 0: to the end of the last epoch")
     clip_norm: float = hp(0.0, doc="longest gradient allowed, in each optimiser; 0: no limit")
     metrics: list[str] | None = hp(None, doc="names of 'unbraid list metrics', or all; default: probes and retrieval")
     tracker: str = hp("none", doc="also log to tensorboard, wandb, mlflow or another tracker of accelerate")
     log_every: int = hp(20, least=1, doc="steps between two lines of train.jsonl")
     watch_every: int = hp(0, least=0, doc="steps between two measurements of a classifier's accuracy; 0: each epoch")
+    knn_every: int = hp(0, doc="epochs between two measurements of kNN accuracy on the codes, in knn.jsonl; 0: none")
+    knn_temperature: float = hp(0.5, least=1e-3, doc="of that vote; published runs take the temperature of training")
     checkpoint_seconds: float = hp(60.0, doc="seconds between two checkpoints")
 
 
@@ -53,7 +59,7 @@ class RunConfig:
         Raises:
             UserError: On an unknown name, with the nearest, or a value of the wrong type.
         """
-        kind = find_method(method)
+        kind, method = find_method(method), full_name(method)
         option_names, setting_names, hparam_names = map(field_names, (DataOptions, Settings, kind.config_class))
         for name in values:
             if name not in (known := option_names | setting_names | hparam_names):
@@ -74,7 +80,12 @@ class RunConfig:
     @property
     def name(self) -> str:
         """The run directory's default name."""
-        return f"{self.method}-{slug(self.data)}-{self.settings.seed}"
+        return f"{self.method_name}-{slug(self.data)}-{self.settings.seed}"
+
+    @property
+    def method_name(self) -> str:
+        """The method for people: of ``file.py:Class`` the class."""
+        return self.method.rpartition(":")[2]
 
     @property
     def kind(self) -> type[Method]:
@@ -100,7 +111,7 @@ class RunConfig:
         ]
 
     def _numbers(self) -> dict[str, Any]:
-        settings = {name: getattr(self.settings, name) for name in ("seed", "views", "clip_norm")}
+        settings = {name: getattr(self.settings, name) for name in _DECISIVE}
         data = os.path.normpath(self.data)  # "photos/" is "photos"
         named = {"method": self.method, "data": data, **dataclasses.asdict(self.options), **settings}
         return named | dataclasses.asdict(self.hparams)

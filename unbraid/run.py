@@ -20,7 +20,7 @@ from jaxtyping import Float32
 from unbraid import augment, checkpoint, data
 from unbraid.atomic import recover_folder
 from unbraid.config import RunConfig
-from unbraid.encode import as_pixels, encode_dataset, encode_pixels, to_tensor
+from unbraid.encode import as_pixels, encode_dataset, encode_pixels
 from unbraid.errors import UserError
 from unbraid.loader import Loader
 from unbraid.metrics import check_names, everyday, score
@@ -29,11 +29,13 @@ from unbraid.nets import PerceptualDistance, sync_batch_norm
 from unbraid.nets.precision import MEMORY_FORMATS, apply_precision
 from unbraid.records import Record, RunDir, Score, keep_lines, read_json, read_lines, write_json
 from unbraid.samples import save_samples
+from unbraid.samples.bias import save_bias
+from unbraid.samples.partitions import save_partitions
 from unbraid.seeds import integer
 from unbraid.selection import selected
 from unbraid.tables import Dataset, DataSpec
-from unbraid.types import Method, Predicts
-from unbraid.watch import AccuracyWatch
+from unbraid.types import Method
+from unbraid.watch import find_watch
 
 FIRST_SCORES = ("leakage", "informativeness", "six-layer-probe", "retrieval")
 
@@ -60,19 +62,30 @@ def train(method: str, data: str = "digits", *, out: Path | str | None = None, *
 
 def train_config(config: RunConfig, run: RunDir) -> None:
     """The stages of ``train``: weights, then codes and samples, then scores, then ``DONE``."""
+    accelerator, dataset = train_weights(config, run)
+    if accelerator.is_main_process:
+        evaluate(run, config.settings.metrics, dataset=dataset, device=accelerator.device)
+        mark_done(run)
+    accelerator.wait_for_everyone()
+    accelerator.end_training()  # closes trackers and the process group
+
+
+def train_weights(config: RunConfig, run: RunDir) -> tuple[Any, Dataset]:
+    """The first stage of ``train``; the accelerator it ran on, and the data."""
     accelerator = _accelerator(config, run)
     with accelerator.main_process_first():
         if accelerator.is_main_process:
             check_free(run, config)
         dataset = load_data(config)
     fit(config, dataset, run, accelerator)
-    if accelerator.is_main_process:
-        evaluate(run, config.settings.metrics, dataset=dataset, device=accelerator.device)
-        seconds = checkpoint.load_state(run.checkpoint)["seconds"]
-        write_json(run.env, read_json(run.env) | {"seconds": round(seconds, 1)})
-        run.done.touch()
-    accelerator.wait_for_everyone()
-    accelerator.end_training()  # closes trackers and the process group
+    return accelerator, dataset
+
+
+def mark_done(run: RunDir) -> None:
+    """The last thing written into a run directory."""
+    seconds = checkpoint.load_state(run.checkpoint)["seconds"]
+    write_json(run.env, read_json(run.env) | {"seconds": round(seconds, 1)})
+    run.done.touch()
 
 
 def _accelerator(config: RunConfig, run: RunDir) -> Any:
@@ -127,8 +140,8 @@ def _begin(run: RunDir, config: RunConfig, spec: DataSpec) -> None:
     """
     if run.spec.is_file() and read_json(run.spec, DataSpec.from_dict) != spec:
         raise UserError(f"the data have changed since {run.path} was begun; choose another --out, or delete it")
+    write_json(run.spec, spec.to_dict())
     if not run.exists():
-        write_json(run.spec, spec.to_dict())
         write_json(run.config, config.to_dict())
 
 
@@ -175,6 +188,7 @@ def fit(config: RunConfig, dataset: Dataset, run: RunDir, accelerator: Any) -> N
         rank=accelerator.process_index,
         world=accelerator.num_processes,
     )
+    watch, watch_every = find_watch(method, dataset, run, settings, loader.num_batches, accelerator.device)
     if accelerator.is_main_process:
         _begin(run, config, dataset.spec)
     precision = _precision(config, method, loader, run, accelerator)
@@ -188,19 +202,28 @@ def fit(config: RunConfig, dataset: Dataset, run: RunDir, accelerator: Any) -> N
         run,
         accelerator,
         seed=settings.seed,
+        start=_start(config, run),
+        max_steps=settings.max_steps,
         clip_norm=settings.clip_norm,
         log_every=settings.log_every,
         checkpoint_seconds=settings.checkpoint_seconds,
-        watch=_watch(method, dataset, run, accelerator.device),
-        watch_every=settings.watch_every,
+        watch=watch,
+        watch_every=watch_every,
     )
     trainer.fit()
 
 
-def _watch(method: Method, dataset: Dataset, run: RunDir, device: torch.device) -> AccuracyWatch | None:
-    if dataset.spec.label is None or not isinstance(method, Predicts):
+def _start(config: RunConfig, run: RunDir) -> Path | None:
+    """The checkpoint to begin from. Raises: UserError if there is none, or it is another method's."""
+    if not config.settings.start_from or run.checkpoint.is_dir():
         return None
-    return AccuracyWatch(method, dataset, run, lambda images: to_tensor(images, device))
+    start = RunDir(config.settings.start_from)
+    if (method := open_config(start).method) != config.method:
+        raise UserError(f"--start_from {start.path} is a run of {method}, not of {config.method}")
+    recover_folder(start.checkpoint)
+    if not start.checkpoint.is_dir():
+        raise UserError(f"--start_from {start.path} has no checkpoint")
+    return start.checkpoint
 
 
 def _precision(config: RunConfig, method: Method, loader: Loader, run: RunDir, accelerator: Any) -> str:
@@ -259,14 +282,13 @@ def evaluate(
     codes = encode_dataset(encoder.method, dataset)
     codes.save(run.codes)
     save_samples(run.samples, encoder.method, dataset, codes, encoder.config.settings.seed)
+    save_bias(run.path / "bias.npz", encoder.method, dataset, encoder.config.settings.seed)
+    save_partitions(run.path / "partitions.npz", encoder.method, dataset, encoder.config.settings.seed)
     asked = metrics or FIRST_SCORES
     names = [known for name in asked for known in (everyday(codes.spec) if name == "all" else [name])]
     scores = score(codes, dict.fromkeys(names), seed=encoder.config.settings.seed)
     scores += _selected(run, dataset)
-    records = _records(run, encoder.config, scores)
-    new = {(record.metric, record.column, record.variant) for record in records}
-    old = [record for record in run.records() if (record.metric, record.column, record.variant) not in new]
-    keep_lines(run.scores, [dataclasses.asdict(record) for record in old + records])
+    write_scores(run, encoder.config, scores)
     return scores
 
 
@@ -283,12 +305,16 @@ def _selected(run: RunDir, dataset: Dataset) -> list[Score]:
     return selected(lines, spec.label, aligned)
 
 
-def _records(run: RunDir, config: RunConfig, scores: Sequence[Score]) -> list[Record]:
+def write_scores(run: RunDir, config: RunConfig, scores: Sequence[Score]) -> None:
+    """Add scores to ``scores.jsonl``; they replace those of the same metric, column and variant."""
     state = checkpoint.load_state(run.checkpoint)
-    epoch = round(config.hparams.epochs * state["step"] / max(state["num_steps"], 1))
-    place = {"run": run.name, "method": config.method, "data": config.data, "seed": config.settings.seed}
+    epoch = round(state.get("epochs", config.hparams.epochs * state["step"] / max(state["num_steps"], 1)))
+    place = {"run": run.name, "method": config.method_name, "data": config.data, "seed": config.settings.seed}
     version = importlib.metadata.version("unbraid")
-    return [Record.of(one, **place, epoch=epoch, version=version) for one in scores]
+    records = [Record.of(one, **place, epoch=epoch, version=version) for one in scores]
+    new = {(record.metric, record.column, record.variant) for record in records}
+    old = [record for record in run.records() if (record.metric, record.column, record.variant) not in new]
+    keep_lines(run.scores, [dataclasses.asdict(record) for record in old + records])
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -23,6 +24,10 @@ from unbraid.processes import any_process, average_gradients, num_processes
 from unbraid.records import RunDir, append_line, keep_lines, read_lines
 from unbraid.seeds import integer
 from unbraid.types import Batch, Method
+
+
+class DivergedError(UserError):
+    """A term of the loss is no longer finite."""
 
 
 @runtime_checkable
@@ -49,20 +54,23 @@ class Trainer:
         accelerator: Accelerator,
         *,
         seed: int,
+        start: Path | None = None,
+        max_steps: int = 0,
         clip_norm: float = 0.0,
         log_every: int = 20,
         checkpoint_seconds: float = 60.0,
         watch: "Watch | None" = None,
         watch_every: int = 0,
     ) -> None:
-        """``watch`` measures every so many steps, in the first process; 0: after each epoch."""
+        """See ``Settings``; ``start`` is the checkpoint to go on from if this run has none of its own."""
         self.method, self.loader, self.run, self.accelerator = method, loader, run, accelerator
         self.seed, self.clip_norm = seed, clip_norm
         self.log_every, self.checkpoint_seconds = log_every, checkpoint_seconds
         self.optimizers = method.optimizers()
         self.params = {name: _parameters(optimizer) for name, optimizer in self.optimizers.items()}
         self.lrs = {name: [group["lr"] for group in o.param_groups] for name, o in self.optimizers.items()}
-        self.num_steps = method.cfg.epochs * loader.num_batches
+        self.start, self.max_steps = start, max_steps
+        self.epochs_before = 0.0  # trained by the runs that this one goes on from
         self.watch, self.watch_every = watch, watch_every or loader.num_batches
         self.done = 0  # steps
         self.sums: dict[str, Tensor] = {}  # of each logged term since the last line of the log
@@ -70,8 +78,18 @@ class Trainer:
         self.weight = 1.0
         self.started = self.saved = time.monotonic()
 
+    @property
+    def num_steps(self) -> int:
+        left = math.ceil((self.method.cfg.epochs - self.epochs_before) * self.loader.num_batches - 1e-6)
+        return self.max_steps or max(0, left)
+
+    @property
+    def epochs(self) -> float:
+        """Passes over the train split so far, those before this run's start included."""
+        return self.epochs_before + self.done / self.loader.num_batches
+
     def fit(self) -> None:
-        """Raises: Stopped after Ctrl-C, with a checkpoint written; UserError if a term is no longer finite."""
+        """Raises: Stopped after Ctrl-C, with a checkpoint written; DivergedError if a term is no longer finite."""
         self._resume()
         self.method.train()
         with closing(self.loader.batches(self.done)) as batches, self._progress() as advance, _signals() as stop:
@@ -106,7 +124,7 @@ class Trainer:
         average_gradients(params)
         if self.clip_norm:
             nn.utils.clip_grad_norm_(params, self.clip_norm)
-        scale = self.method.lr_scale(self.done / self.loader.num_batches)
+        scale = self.method.lr_scale(min(self.epochs, self.method.cfg.epochs))
         for group, lr in zip(chosen.param_groups, self.lrs[optimizer], strict=True):
             group["lr"] = lr * scale
         chosen.step()
@@ -119,7 +137,8 @@ class Trainer:
         if step == 0:
             torch.manual_seed(integer(self.seed, "epoch", epoch))
             self.weight = 1.0
-            self.method.begin_epoch(epoch, self.loader.in_order(self.method.cfg.batch_size), self.step)
+            batches = self.loader.in_order(self.method.cfg.batch_size, epoch)
+            self.method.begin_epoch(math.ceil(self.epochs_before) + epoch, batches, self.step)
 
     def _measure(self) -> None:
         if self.watch is None or not self.accelerator.is_main_process:
@@ -137,14 +156,14 @@ class Trainer:
         means = dict(zip(names, values.tolist(), strict=True))
         self._check_finite(means)
         if self.accelerator.is_main_process:
-            place = {"step": self.done, "epoch": round(self.done / self.loader.num_batches, 4)}
+            place = {"step": self.done, "epoch": round(self.epochs, 4)}
             append_line(self.run.log, place | {"seconds": round(time.monotonic() - self.started, 2)} | means)
         self.accelerator.log(means, step=self.done)
 
     def _check_finite(self, values: Mapping[str, float]) -> None:
         for name, value in values.items():
             if not math.isfinite(value):
-                raise UserError(
+                raise DivergedError(
                     f"{name} became {value} before step {self.done}. "
                     "Begin again with another --out and a smaller step size, --clip_norm 1 or --precision fp32"
                 )
@@ -161,6 +180,8 @@ class Trainer:
                 state={
                     "step": self.done,
                     "num_steps": self.num_steps,
+                    "epochs": self.epochs,
+                    "epochs_before": self.epochs_before,
                     "seconds": seconds,
                     "sums": sums,
                     "summed": self.summed,
@@ -173,18 +194,15 @@ class Trainer:
             recover_folder(self.run.checkpoint)
         self.accelerator.wait_for_everyone()
         if not self.run.checkpoint.is_dir():
+            self._start()
             if self.accelerator.is_main_process:
                 keep_lines(self.run.log, [])
                 if self.watch is not None:
                     self.watch.resume(0)
             return
-        state = checkpoint.load_state(self.run.checkpoint)
-        self.method.load_state_dict(checkpoint.load_weights(self.run.checkpoint))
-        for name, saved in checkpoint.load_optimizers(self.run.checkpoint).items():
-            # Moments from the checkpoint, every hyper-parameter from the configuration.
-            groups = self.optimizers[name].state_dict()["param_groups"]
-            self.optimizers[name].load_state_dict({"state": saved["state"], "param_groups": groups})
+        state = self._load(self.run.checkpoint)
         self.done, self.summed = state["step"], state["summed"]
+        self.epochs_before = state.get("epochs_before", 0.0)
         self.started -= state["seconds"]
         device = self.accelerator.device
         self.sums = {name: torch.tensor(value, device=device) for name, value in state["sums"].items()}
@@ -192,6 +210,27 @@ class Trainer:
             keep_lines(self.run.log, [line for line in read_lines(self.run.log) if line["step"] <= self.done])
             if self.watch is not None:
                 self.watch.resume(self.done)
+
+    def _start(self) -> None:
+        """Weights, moments and epochs of the run that goes on here, if any."""
+        if self.start is None:
+            return
+        self.epochs_before = self._load(self.start).get("epochs", 0.0)
+        if not self.num_steps:
+            raise UserError(f"{self.start.parent} has trained {self.epochs_before:g} epochs; give --epochs above that")
+
+    def _load(self, folder: Path) -> dict[str, Any]:
+        """Weights and moments of a checkpoint; its state is returned. Every hyper-parameter stays as configured."""
+        state = checkpoint.load_state(folder)
+        try:
+            self.method.load_state_dict(checkpoint.load_weights(folder))
+            for name, saved in checkpoint.load_optimizers(folder).items():
+                groups = self.optimizers[name].state_dict()["param_groups"]
+                self.optimizers[name].load_state_dict({"state": saved["state"], "param_groups": groups})
+        except (RuntimeError, KeyError) as error:
+            reason = str(error).splitlines()[0]
+            raise UserError(f"the weights of {folder.parent} do not fit this method and data ({reason})") from None
+        return state
 
     @contextmanager
     def _progress(self) -> Iterator[Any]:
