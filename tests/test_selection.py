@@ -43,6 +43,8 @@ def test_three_rules():
     assert scores["unbiased, best on test (oracle)"].value == pytest.approx((1 + 0.8 + 0.8 + 0.96) / 4)  # step 30
     assert scores["unbiased, best on validation"].note == "step 20 of 40, chosen by the unbiased accuracy"
     assert scores["gap, last"].higher_is_better is False
+    over = {score.variant: score.over for score in selected(LINES, "y", ALIGNED, bias="b")}
+    assert (over["unbiased, last"], over["plain, last"]) == (("y", "b"), ())
 
 
 def test_without_bias_and_without_validation():

@@ -1,4 +1,5 @@
-"""The encoder of a run alone, in a file that needs no unbraid: ONNX, a program of ``torch.export``, or safetensors."""
+"""What a run found, in a file that needs no unbraid: its encoder (ONNX, a program of ``torch.export``, safetensors), or
+groups of images that it makes out (CSV)."""
 
 import dataclasses
 import json
@@ -7,13 +8,20 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from unbraid.atomic import atomic_file
+from unbraid.data.more_columns import ROW, value_names
 from unbraid.errors import UserError, did_you_mean
-from unbraid.run import Encoder, load
+from unbraid.partitions.bank import PartitionBank
+from unbraid.run import Encoder, load, load_data
+from unbraid.samples.bias import seen_by_both
+from unbraid.samples.partitions import bank_of
+from unbraid.tables import Dataset
+from unbraid.types import KnowsBias
 
 _BATCH = 2  # of the example that is traced; the exported encoder takes any number of images
 
@@ -30,14 +38,15 @@ class _Encode(nn.Module):
 
 
 def export(run: Path | str, out: Path | str, format: str = "onnx") -> Path:
-    """Write the encoder of a run directory to ``out``.
+    """Write the encoder of a run directory, or the groups that it found, to ``out``.
 
     Args:
-        format: "onnx", "torch" (a program for ``torch.export.load``) or "safetensors" (every weight of the method, with
-            a JSON file of its configuration beside it).
+        format: "onnx", "torch" (a program for ``torch.export.load``), "safetensors" (every weight of the method, with
+            a JSON file of its configuration beside it) or "groups" (a table with a line per image, for ``--columns``).
 
     Raises:
-        UserError: If the run has no encoder, the format is unknown or what it needs is not installed.
+        UserError: If the run has no encoder, or none of groups, the format is unknown or what it needs is not
+            installed.
     """
     if format not in FORMATS:
         raise UserError(f"unknown format {format!r}.{did_you_mean(format, FORMATS)}")
@@ -90,10 +99,48 @@ def _safetensors(encoder: Encoder, path: Path) -> None:
         temporary.write_text(json.dumps(config, indent=2) + "\n")
 
 
+def _groups(encoder: Encoder, path: Path) -> None:
+    """One line per image: its row, its label if it has one, and what the method makes of it."""
+    import pandas as pd
+
+    method, dataset = encoder.method, load_data(encoder.config)
+    label = dataset.spec.label
+    columns: dict[str, Any] = {ROW: np.arange(len(dataset))}
+    if label is not None:
+        columns[label] = value_names(dataset, label)[dataset.columns[label]]
+    if isinstance(method, KnowsBias):
+        columns |= _bias_groups(method, dataset)
+    elif (bank := bank_of(method)) is not None:
+        columns |= _partition_groups(bank, dataset)
+    else:
+        raise UserError(f"{encoder.config.method} makes out no groups: it has no biased network and finds no partition")
+    with atomic_file(path) as temporary:
+        pd.DataFrame(columns).to_csv(temporary, index=False)
+
+
+def _bias_groups(method: KnowsBias, dataset: Dataset) -> dict[str, np.ndarray]:
+    """Aligned is what the biased network answers rightly: where it fails, an image lacks what is easy in its label."""
+    seen = seen_by_both(method, dataset, np.arange(len(dataset)))
+    answer = seen["biased_answer"]
+    return {
+        "candidate_group": np.where(answer == seen["label"], "aligned", "conflicting"),
+        "biased_answer": value_names(dataset, str(dataset.spec.label))[answer],
+        "biased_confidence": seen["biased_confidence"].round(6),
+    }
+
+
+def _partition_groups(bank: PartitionBank, dataset: Dataset) -> dict[str, np.ndarray]:
+    """The side of each training image in each partition; other images are on none."""
+    sides = np.full((len(bank), len(dataset)), "", dtype=object)
+    sides[:, dataset.rows("train")] = bank.filled.cpu().numpy()
+    return {f"partition_epoch_{epoch}": line for epoch, line in zip(bank.epochs.tolist(), sides)}
+
+
 FORMATS: Mapping[str, Callable[[Encoder, Path], Any]] = {
     "onnx": _onnx,
     "torch": _torch,
     "safetensors": _safetensors,
+    "groups": _groups,
 }
 
 

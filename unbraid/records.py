@@ -67,6 +67,8 @@ class RunDir:
         self.codes = self.path / "codes.npz"
         self.scores = self.path / "scores.jsonl"
         self.samples = self.path / "samples.npz"
+        self.bias = self.path / "bias.npz"
+        self.partitions = self.path / "partitions.npz"
         self.done = self.path / "DONE"
 
     def __fspath__(self) -> str:

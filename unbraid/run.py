@@ -282,8 +282,8 @@ def evaluate(
     codes = encode_dataset(encoder.method, dataset)
     codes.save(run.codes)
     save_samples(run.samples, encoder.method, dataset, codes, encoder.config.settings.seed)
-    save_bias(run.path / "bias.npz", encoder.method, dataset, encoder.config.settings.seed)
-    save_partitions(run.path / "partitions.npz", encoder.method, dataset, encoder.config.settings.seed)
+    save_bias(run.bias, encoder.method, dataset, encoder.config.settings.seed)
+    save_partitions(run.partitions, encoder.method, dataset, encoder.config.settings.seed)
     asked = metrics or FIRST_SCORES
     names = [known for name in asked for known in (everyday(codes.spec) if name == "all" else [name])]
     scores = score(codes, dict.fromkeys(names), seed=encoder.config.settings.seed)
@@ -302,7 +302,7 @@ def _selected(run: RunDir, dataset: Dataset) -> list[Score]:
         label, bias = (dataset.columns[name][dataset.rows("train")] for name in (spec.label, spec.bias))
         values = aligned_values(label, bias, (spec.sizes[spec.label], spec.sizes[spec.bias]))
         aligned = values[:, None] == np.arange(spec.sizes[spec.bias])
-    return selected(lines, spec.label, aligned)
+    return selected(lines, spec.label, aligned, bias=spec.bias or "")
 
 
 def write_scores(run: RunDir, config: RunConfig, scores: Sequence[Score]) -> None:

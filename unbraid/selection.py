@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float
 from unbraid.records import Score
 
 SOURCE = "accuracy by group: Nam et al. 2020, arXiv:2007.02561; rules of selection: Lee et al. 2021, arXiv:2107.01372"
-RULES = ("last", "best on validation", "best on test (oracle)")
+RULES = ("best on validation", "last", "best on test (oracle)")  # the honest one first
 
 
 def selected(
@@ -20,6 +20,7 @@ def selected(
     label: str,
     aligned: Bool[np.ndarray, "k a"] | None,
     by: str = "unbiased",
+    bias: str = "",
 ) -> list[Score]:
     """Test accuracies at the moments that the three rules choose.
 
@@ -28,6 +29,7 @@ def selected(
         aligned: Which cells are bias-aligned, none of a label value where that is a tie; None where the data name no
             bias.
         by: The accuracy that "best" refers to; the plain one where there is no bias.
+        bias: The column of the bias: accuracies that ask for it can be compared only where it is the same.
     """
     by = by if aligned is not None else "plain"
     measured: dict[str, dict[int, dict[str, tuple[float, float, int]]]] = {"validation": {}, "test": {}}
@@ -38,7 +40,7 @@ def selected(
     if not test:
         return []
     scores = []
-    for rule, other in zip(RULES, ("", "validation", "test")):
+    for rule, other in zip(RULES, ("validation", "", "test")):
         if other and not measured[other]:
             continue
         step = max(measured[other], key=lambda step: (_value(measured[other][step], by), -step)) if other else max(test)
@@ -48,6 +50,7 @@ def selected(
                 Score(
                     metric="selected-accuracy",
                     column=label,
+                    over=(label, bias) if bias and name not in ("plain", "balanced") else (),
                     variant=f"{name}, {rule}",
                     value=value,
                     low=max(-1.0 if name == "gap" else 0.0, value - half),

@@ -1,6 +1,5 @@
 """The page and its tables, from run directories that nobody trained."""
 
-import html.parser
 import json
 import re
 import shutil
@@ -10,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fake_runs import fake_codes, read_scores, score_line, write_run, write_study
+from pages import Page
 
 from unbraid.errors import UserError
 from unbraid.records import Record, RunDir, append_line, keep_lines, write_json
@@ -19,40 +19,6 @@ from unbraid.report.tables import markdown, means, score_rows, sentences, tables
 from unbraid.tables import Codes
 
 SECTIONS = ("scatter", "scores", "strips", "swaps", "maps", "curves", "repeat")
-VOID = {"meta", "img", "link", "br", "hr", "input"}
-
-
-class Page(html.parser.HTMLParser):
-    """Open elements, ids, links and visible text of a page; fails on an element closed out of order."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.words: list[str] = []
-        self.feed(text)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.words.append(data)
-
-    def values(self, *names: str) -> list[str]:
-        return [value for _, attrs in self.tags for name, value in attrs.items() if name in names and value]
-
-    @property
-    def text(self) -> str:
-        return " ".join(" ".join(self.words).split())
 
 
 def made(root: Path) -> Page:

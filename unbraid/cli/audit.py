@@ -87,10 +87,11 @@ def _compare(runs: "Sequence[RunDir]") -> None:
     from rich.console import Console
     from rich.markdown import Markdown
 
-    from unbraid.report import page, tables
+    from unbraid.report import tables
+    from unbraid.report.runs import labelled_records
 
     done = [run for run in runs if run.is_done()]
-    records = [record for record in page.labelled_records(done) if "shuffled" not in record.variant]
+    records = [record for record in labelled_records(done) if "shuffled" not in record.variant]
     if not records:
         raise UserError("no run here has scores yet; run the commands that began them again, they go on")
     text = tables.markdown(tables.tables(tables.score_rows(records)))

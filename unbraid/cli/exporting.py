@@ -1,4 +1,4 @@
-"""unbraid export: the encoder of a run, for use elsewhere."""
+"""unbraid export: the encoder of a run, or the groups of images that it made out, for use elsewhere."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,13 +10,23 @@ from unbraid.errors import UserError
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
 
-_SUFFIXES = {"onnx": ".onnx", "torch": ".pt2", "safetensors": ".safetensors"}
+_FILES = {
+    "onnx": "encoder.onnx",
+    "torch": "encoder.pt2",
+    "safetensors": "encoder.safetensors",
+    "groups": "groups.csv",
+}
 
 
 def parser(parser: "ArgumentParser", words: Sequence[str]) -> None:
     parser.add_argument("folder", type=str, help="run directory")
-    parser.add_argument("--format", type=str, default="onnx", help="onnx, torch (torch.export) or safetensors")
-    parser.add_argument("--out", type=str | None, default=None, help="file to write; default: RUN/encoder.*")
+    parser.add_argument(
+        "--format",
+        type=str,
+        default="onnx",
+        help="onnx, torch (torch.export) or safetensors: the encoder; groups: a table of groups for --columns",
+    )
+    parser.add_argument("--out", type=str | None, default=None, help="file to write; default: in the run directory")
 
 
 def run(args: "Namespace") -> None:
@@ -24,5 +34,5 @@ def run(args: "Namespace") -> None:
 
     if args.format not in FORMATS:
         raise UserError(f"--format is one of {', '.join(FORMATS)}, not {args.format!r}")
-    out = Path(args.out) if args.out else Path(args.folder) / f"encoder{_SUFFIXES[args.format]}"
+    out = Path(args.out) if args.out else Path(args.folder) / _FILES[args.format]
     say(f"{export(args.folder, out, args.format)} is written")

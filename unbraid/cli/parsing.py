@@ -1,6 +1,7 @@
 """What the commands share: parsing with errors in plain words, options from dataclasses, and a voice."""
 
 import dataclasses
+import json
 import re
 import sys
 import typing
@@ -68,6 +69,20 @@ def add_fields(parser: "ArgumentParser", config_class: type, title: str, default
         if list[str] in (hints[field.name], *typing.get_args(hints[field.name])):
             kind = {"type": str, "nargs": "*"}  # --factors azimuth elevation
         group.add_argument(f"--{field.name}", **kind, default=default, help=field.metadata["doc"])
+
+
+def name_values(option: str, words: Sequence[str]) -> dict[str, Any]:
+    """``epochs=20 backbone=small perceptual=null``: JSON values, and text where they are none."""
+    found: dict[str, Any] = {}
+    for word in words:
+        name, equals, text = word.partition("=")
+        if not equals or not name:
+            raise UserError(f"{option} takes NAME=VALUE, not {word!r}")
+        try:
+            found[name.replace("-", "_")] = json.loads(text)
+        except json.JSONDecodeError:
+            found[name.replace("-", "_")] = text
+    return found
 
 
 def value(words: Sequence[str], option: str) -> str | None:

@@ -12,10 +12,11 @@ if TYPE_CHECKING:
 
 def parser(parser: "ArgumentParser", words: Sequence[str]) -> None:
     parser.add_argument("folders", type=str, nargs="+", help="run directories, or folders that hold some")
-    parser.add_argument("--out", type=str, default="report.html", help="the page to write")
+    parser.add_argument("--out", type=str, default="report.html", help="the page to write; Markdown if it ends in .md")
 
 
 def run(args: "Namespace") -> None:
     from unbraid.report import report
 
-    say(f"{report(args.folders, Path(args.out)).resolve()} is written; open it in a browser")
+    out = report(args.folders, Path(args.out)).resolve()
+    say(f"{out} is written" + ("" if out.suffix == ".md" else "; open it in a browser"))

@@ -133,6 +133,19 @@ class DisEntSwap(Method):
     def predict(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b k"]:
         return self.head(torch.cat([self.encoder(x), self.bias_encoder(x)], dim=1))  # type: ignore[no-any-return]
 
+    def bias_predict(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b k"]:
+        return self.swap_predict(x, x)[1]
+
+    def swap_predict(
+        self, x: Float[Tensor, "b c h w"], bias_x: Float[Tensor, "b c h w"]
+    ) -> tuple[Float[Tensor, "b k"], Float[Tensor, "b k"]]:
+        both = torch.cat([self.encoder(x), self.bias_encoder(bias_x)], dim=1)
+        return self.head(both), self.bias_head(both)
+
+    def bias_weight(self, index: Int[Tensor, " b"], label: Int[Tensor, " b"]) -> Float[Tensor, " b"]:
+        losses = self.table.averages[:, index] if self.cfg.paper_weights else self.table.relative(index, label)
+        return relative_difficulty(*losses).masked_fill(self.table.label[index] < 0, torch.nan)
+
     def optimizers(self) -> dict[str, Optimizer]:
         return {"main": Adam(self.parameters(), lr=self.cfg.lr, weight_decay=self.cfg.weight_decay, fused=True)}
 
@@ -176,8 +189,8 @@ class DisEntSwap(Method):
         """W of each row: near 1 where only the bias network finds it hard."""
         assert batch.label is not None
         losses = torch.stack([bias_loss, loss])
+        self.table.update(losses, batch.index, batch.label)
         if not self.cfg.paper_weights:
-            self.table.update(losses, batch.index, batch.label)
             losses = self.table.relative(batch.index, batch.label)
         weight = relative_difficulty(*losses)
         return weight / weight.mean().clamp_min(1e-8) if self.cfg.normalized_weights else weight

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
@@ -99,6 +99,12 @@ class JTT(Method):
     def predict(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b k"]:
         return self.head(self.encoder(x))  # type: ignore[no-any-return]
 
+    def bias_predict(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b k"]:
+        return self.first_head(self.first_encoder(x))  # type: ignore[no-any-return]
+
+    def bias_weight(self, index: Int[Tensor, " b"], label: Int[Tensor, " b"]) -> Float[Tensor, " b"]:
+        return self.errors[index]
+
     def optimizers(self) -> dict[str, Optimizer]:
         parts = {"first": (self.first_encoder, self.first_head), "second": (self.encoder, self.head)}
         return {
@@ -120,7 +126,8 @@ class JTT(Method):
     def _note_errors(self, batches: Iterable[Batch]) -> None:
         self.eval()
         for batch in batches:
-            answers = self.first_head(self.first_encoder(batch.x)).argmax(1)
+            assert batch.label is not None
+            answers = self.bias_predict(batch.x).argmax(1)
             self.errors[batch.index] = (answers != batch.label).float()
         self.train()
 
@@ -128,8 +135,7 @@ class JTT(Method):
         assert batch.label is not None
         x = batch.views[:, 0] if self.cfg.augment else batch.x
         if self.identifying:
-            logits = self.first_head(self.first_encoder(x))
-            step("first", {"cross_entropy": F.cross_entropy(logits, batch.label)})
+            step("first", {"cross_entropy": F.cross_entropy(self.bias_predict(x), batch.label)})
             return
         losses = F.cross_entropy(self.predict(x), batch.label, reduction="none")  # (B,)
         extra, errors = self.cfg.upweight - 1, self.errors[batch.index]

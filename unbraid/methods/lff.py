@@ -24,7 +24,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
@@ -97,13 +97,20 @@ class LfF(Method):
     def predict(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b k"]:
         return self.head(self.encoder(x))  # type: ignore[no-any-return]
 
+    def bias_predict(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b k"]:
+        return self.bias_head(self.bias_encoder(x))  # type: ignore[no-any-return]
+
+    def bias_weight(self, index: Int[Tensor, " b"], label: Int[Tensor, " b"]) -> Float[Tensor, " b"]:
+        weight = relative_difficulty(*self.table.relative(index, label))
+        return weight.masked_fill(self.table.label[index] < 0, torch.nan)
+
     def optimizers(self) -> dict[str, Optimizer]:
         return {"main": Adam(self.parameters(), lr=self.cfg.lr, weight_decay=self.cfg.weight_decay, fused=True)}
 
     def update(self, batch: Batch, step: Step) -> None:
         assert batch.label is not None
         x = batch.views[:, 0] if self.cfg.augment else batch.x
-        bias_loss = F.cross_entropy(self.bias_head(self.bias_encoder(x)), batch.label, reduction="none")  # (B,)
+        bias_loss = F.cross_entropy(self.bias_predict(x), batch.label, reduction="none")  # (B,)
         loss = F.cross_entropy(self.predict(x), batch.label, reduction="none")
         self.table.update(torch.stack([bias_loss, loss]).detach(), batch.index, batch.label)
         weight = relative_difficulty(*self.table.relative(batch.index, batch.label))

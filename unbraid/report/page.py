@@ -165,7 +165,7 @@ def _view(run: Run, *, gallery: bool) -> RunView:
     folder = run.folder
     env = dict(read_mapping(folder.env)) if folder.env.is_file() else {}
     codes = Codes.load(folder.codes) if folder.codes.is_file() else None
-    samples, bias, sides = map(read_arrays, (folder.samples, folder.path / "bias.npz", folder.path / "partitions.npz"))
+    samples, bias, sides = map(read_arrays, (folder.samples, folder.bias, folder.partitions))
     maps, map_caption = _maps(run, codes)
     return RunView(
         title=f"{run.label}, seed {run.seed}",

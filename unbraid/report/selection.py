@@ -18,6 +18,7 @@ _CHOSEN = {  # rule -> when it looks
     RULES[1]: "at the last step",
     RULES[2]: "at the step that was best on test",
 }
+_WARNING = ", an oracle: it chooses by looking at the answer, as most published numbers do"
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,8 @@ def selection(rows: pd.DataFrame, data: str, validation: str) -> Selection | Non
     """
     rows = rows[(rows["data"] == data) & (rows["metric"] == METRIC)]
     words = rows["variant"].str.split(", ", n=1)
-    by = "unbiased" if "unbiased" in set(words.str[0]) else "plain"
+    unbiased = words.str[0] == "unbiased"
+    by = "unbiased" if rows.loc[unbiased, "over"].nunique() == 1 else "plain"  # of another bias it is another accuracy
     rows = rows[words.str[0] == by]
     if rows.empty:
         return None
@@ -90,9 +92,6 @@ def _sentences(found: Mapping[str, Mapping[str, Mapping[Any, Any]]], by: str) ->
     if rule != RULES[0]:
         said.append("Nothing was measured on validation rows, so no step could be chosen honestly but the last.")
     return said
-
-
-_WARNING = ", an oracle: it chooses by looking at the answer, as most published numbers do"
 
 
 def validation_kind(codes: Codes) -> str:

@@ -31,9 +31,9 @@ def _part(data: str, runs: Sequence[Run], rows: pd.DataFrame) -> str:
         codes = Codes.load(run.folder.codes)
         validation = validation or validation_kind(codes)
         said: list[str] = []
-        if arrays := read_arrays(run.folder.path / "bias.npz"):
+        if arrays := read_arrays(run.folder.bias):
             said += bias.sentences(arrays, codes.spec)
-        if arrays := read_arrays(run.folder.path / "partitions.npz"):
+        if arrays := read_arrays(run.folder.partitions):
             said += partitions.sentences(arrays)
         found += [f"{run.label}, seed {run.seed}: {line}" for line in said]
     chosen = selection(rows, data, validation)
