@@ -50,7 +50,7 @@ def tiny_batch(model: Method, image_shape: tuple[int, int, int] = (3, 32, 32)) -
 
 def brightened(model: Decodes, loader: Loader) -> Tensor:
     """How much brighter each image is drawn in the brightest camera than in the darkest; 0.23 in the data."""
-    batch = next(loader.in_order(72))
+    batch = next(iter(loader.in_order(72)))
     with torch.no_grad():
         z = model.eval().encode(batch.x)
         dark, light = (model.decode(z, torch.full_like(batch.domain, camera)).mean(dim=(1, 2, 3)) for camera in (0, 3))

@@ -1,9 +1,10 @@
 """Dataset, sampler and views to batches. A step's batch depends on the seed and the step's number alone."""
 
+import dataclasses
 import itertools
 from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -112,6 +113,8 @@ class Loader:
         if not names or None in names:
             raise UserError(f"the method needs a {role} column, and {spec.name} names none; give one with --{role}")
         columns = np.stack([self.dataset.columns[name][self.train_rows] for name in names], axis=1)
+        if missing := int(np.sum((columns < 0).any(axis=1))):
+            raise UserError(f"the method needs a {role}, and {missing} train rows have none; leave these out")
         return columns if role == "factors" else columns[:, 0]
 
     def _group_sizes(self) -> tuple[int, int]:
@@ -155,12 +158,14 @@ class Loader:
                 ahead = reader.submit(self._read, next(sampler))
                 yield self._batch(step, share)
 
-    def in_order(self, batch_size: int) -> Iterator[Batch]:
-        """One pass over the train split as it stands, without views, the same in every process."""
-        for start in range(0, len(self.train_rows), batch_size):
-            index = np.arange(start, min(start + batch_size, len(self.train_rows)))
-            x = self._pixels(self.dataset.images[self.train_rows[index]])
-            yield self._make(index, x, x.new_zeros(len(x), 0, *x.shape[1:]), weight=1.0)
+    def in_order(self, batch_size: int, epoch: int = 0) -> "InOrder":
+        """The train split between two epochs, for ``Method.begin_epoch``."""
+        return InOrder(self, batch_size, epoch)
+
+    def whole(self, index: Rows, num_views: int = 0, *name: str | int) -> Batch:
+        """These rows of the train split, the same in every process; ``name`` is that of the stream of their views."""
+        share = _Share(index, self.dataset.images[self.train_rows[index]], 0, len(index))
+        return self._make(share, num_views, *name)
 
     def _read(self, groups: list[Rows]) -> "_Share":
         each = len(groups) // self.world
@@ -174,19 +179,42 @@ class Loader:
         return x.to(torch.float32, memory_format=self.memory_format).div_(255)
 
     def _batch(self, step: int, share: "_Share") -> Batch:
-        x = self._pixels(share.images)
-        views = x.new_zeros(len(x), 0, *x.shape[1:])
-        if self.needs.views:
-            # Drawn for the whole batch, so that several processes see what one would.
-            generator = torch.Generator().manual_seed(integer(self.seed, "views", step))
-            draws = self.recipe.draw(share.total, self.needs.views, generator)
-            views = self.recipe.apply(x, draws[share.before : share.before + len(x)])
-        return self._make(share.rows, x, views, weight=len(x) * self.world / share.total)
+        batch = self._make(share, self.needs.views, "views", step)
+        return dataclasses.replace(batch, weight=len(batch.x) * self.world / share.total)
 
-    def _make(self, index: Rows, x: Tensor, views: Tensor, *, weight: float) -> Batch:
-        labels = {
+    def _make(self, share: "_Share", num_views: int, *name: str | int) -> Batch:
+        """A batch from pixels. Views are drawn for all its shares, so that several processes see what one would."""
+        x, index = self._pixels(share.images), share.rows
+        views = x.new_zeros(len(x), 0, *x.shape[1:])
+        if num_views:
+            generator = torch.Generator().manual_seed(integer(self.seed, *name))
+            draws = self.recipe.draw(share.total, num_views, generator)
+            views = self.recipe.apply(x, draws[share.before : share.before + len(x)])
+        labels: dict[str, Any] = {
             name: torch.from_numpy(column[index]).to(self.device, non_blocking=True)
             for name, column in self.labels.items()
         }
         rows = torch.from_numpy(index).to(self.device, non_blocking=True)
-        return Batch(index=rows, x=x, views=views, weight=weight, **labels)
+        return Batch(index=rows, x=x, views=views, **labels)
+
+
+class InOrder:
+    """The train split between two epochs, as often as it is asked for: see ``types.Passes``."""
+
+    def __init__(self, loader: Loader, batch_size: int, epoch: int) -> None:
+        self.loader, self.batch_size, self.epoch = loader, batch_size, epoch
+
+    def __iter__(self) -> Iterator[Batch]:
+        for start in range(0, num := len(self.loader.train_rows), self.batch_size):
+            yield self.loader.whole(np.arange(start, min(start + self.batch_size, num)))
+
+    def with_views(self, turn: int = 0, *, batch_size: int | None = None, shuffle: bool = False) -> Iterator[Batch]:
+        size, num = batch_size or self.batch_size, len(self.loader.train_rows)
+        order, stop = np.arange(num), num
+        if shuffle:
+            size = min(size, num)
+            order = stream(self.loader.seed, "pass", self.epoch, turn).permutation(num)
+            stop = num // size * size
+        for start in range(0, stop, size):
+            name = ("pass", self.epoch, turn, start)
+            yield self.loader.whole(order[start : min(start + size, num)], self.loader.needs.views, *name)

@@ -6,6 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from formulas import sine
+from published_ip_irm import GOLDEN, tiny_weight, views
 from pytorch_metric_learning.losses import NTXentLoss
 
 from unbraid.losses import domain_info_nce, draw_negatives, nt_xent
@@ -176,3 +177,41 @@ def test_nt_xent_equals_an_independent_library():
     first, second = (F.normalize(torch.randn(12, 6, generator=generator), dim=-1) for _ in range(2))
     expected = NTXentLoss(temperature=0.3)(torch.cat([first, second]), torch.arange(12).repeat(2))
     torch.testing.assert_close(nt_xent(first, second, 0.3), expected, rtol=1e-5, atol=1e-6)
+
+
+def two_views(num: int) -> list[torch.Tensor]:
+    """The inputs of the published code's golden values, through its linear network."""
+    return [F.normalize(x @ tiny_weight().T, dim=-1) for x in views(num)]
+
+
+def debiased_by_loops(z1, z2, temperature, tau_plus):
+    z = torch.cat([z1, z2])
+    num, total = len(z) - 2, 0.0
+    for a in range(len(z)):
+        similar = [math.exp(float(z[a] @ z[b]) / temperature) for b in range(len(z))]
+        twin = (a + len(z1)) % len(z)
+        negatives = sum(similar) - similar[a] - similar[twin]
+        negatives = max((negatives - tau_plus * num * similar[twin]) / (1 - tau_plus), num * math.exp(-1 / temperature))
+        total -= math.log(similar[twin] / (similar[twin] + negatives))
+    return total / len(z)
+
+
+def test_debiased_loss_is_the_published_codes():
+    first, second = two_views(6)
+    plain, debiased = (GOLDEN["G11"][name]["loss"] for name in ("standard", "debiased_tau_plus_01"))
+    assert nt_xent(first, second, 0.5).item() == pytest.approx(plain, rel=1e-9)
+    assert nt_xent(first, second, 0.5, 0.1).item() == pytest.approx(debiased, rel=1e-9)
+    assert nt_xent(first, second, 0.5, 1e-12).item() == pytest.approx(plain, rel=1e-9)
+
+
+@pytest.mark.parametrize(("temperature", "tau_plus"), [(0.5, 0.1), (0.1, 0.3), (1.0, 0.9)])  # the last is at its floor
+def test_debiased_loss_is_that_of_loops(temperature, tau_plus):
+    first, second = two_views(5)
+    expected = debiased_by_loops(first, second, temperature, tau_plus)
+    assert nt_xent(first, second, temperature, tau_plus).item() == pytest.approx(expected, rel=1e-9)
+
+
+def test_debiased_loss_at_a_low_temperature_in_single_precision():
+    first, second = (z.float() for z in two_views(6))
+    expected = debiased_by_loops(*two_views(6), 0.03, 0.1)
+    assert nt_xent(first, second, 0.03, 0.1).item() == pytest.approx(expected, rel=1e-4)

@@ -106,8 +106,28 @@ def test_two_processes_share_one_batch(name):
 
 
 def test_in_order_is_one_pass():
-    index = torch.cat([batch.index for batch in tiny_loader(tiny_model()).in_order(10)])
-    assert torch.equal(index, torch.arange(72))
+    passes = tiny_loader(tiny_model()).in_order(10)
+    for _ in range(2):
+        index = torch.cat([batch.index for batch in passes])
+        assert torch.equal(index, torch.arange(72))
+
+
+def test_passes_with_views_are_drawn_anew_for_each_epoch_and_turn_alike_in_every_process():
+    model = tiny_model("simclr")
+
+    def drawn(turn, epoch=0, **options):
+        return [(b.index, b.views) for b in tiny_loader(model, **options).in_order(10, epoch).with_views(turn)]
+
+    first = drawn(0)
+    assert torch.equal(torch.cat([index for index, _ in first]), torch.arange(72))
+    assert first[0][1].shape == (10, 2, 3, 32, 32)
+    same = [drawn(0), drawn(0, rank=1, world=2)]
+    assert all(torch.equal(a[1], b[1]) for other in same for a, b in zip(first, other))
+    for other in (drawn(1), drawn(0, epoch=1), drawn(0, seed=1)):
+        assert not torch.equal(first[0][1], other[0][1])
+    shuffled_pass = list(tiny_loader(model).in_order(10).with_views(3, batch_size=30, shuffle=True))
+    assert [len(batch.index) for batch in shuffled_pass] == [30, 30]
+    assert len(torch.cat([batch.index for batch in shuffled_pass]).unique()) == 60
 
 
 def test_bad_batches_are_named():

@@ -1,0 +1,39 @@
+"""The partitions that were found, as part of a checkpoint."""
+
+import torch
+from jaxtyping import Int, UInt8
+from torch import Tensor, nn
+
+
+class PartitionBank(nn.Module):
+    """Up to ``capacity`` partitions of N images into at most 256 environments; when it is full the oldest goes."""
+
+    def __init__(self, capacity: int, num_images: int) -> None:
+        super().__init__()
+        self.environments = nn.Buffer(torch.zeros(capacity, num_images, dtype=torch.uint8))
+        self.epochs = nn.Buffer(torch.full((capacity,), -1))  # before which each was found
+        self.values = nn.Buffer(torch.zeros(capacity))  # of the objective
+        self.held = 0
+
+    def get_extra_state(self) -> Tensor:
+        return torch.tensor(self.held)
+
+    def set_extra_state(self, state: Tensor) -> None:
+        self.held = int(state)
+
+    def __len__(self) -> int:
+        return self.held
+
+    @property
+    def filled(self) -> UInt8[Tensor, "p n"]:
+        """Oldest first."""
+        return self.environments[: self.held]
+
+    def add(self, environments: Int[Tensor, " n"], epoch: int, value: float) -> None:
+        if self.held == len(self.epochs):
+            for buffer in (self.environments, self.epochs, self.values):
+                buffer.copy_(buffer.roll(-1, 0))
+            self.held -= 1
+        self.environments[self.held] = environments.to(torch.uint8)
+        self.epochs[self.held], self.values[self.held] = epoch, value
+        self.held += 1

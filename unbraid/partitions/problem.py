@@ -1,0 +1,90 @@
+"""What a partition is sought for: that the encoder, asked to do well in each environment, does badly."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from unbraid.losses.partition import SubsetTerms
+
+
+@dataclass(frozen=True)
+class FeatureBatch:
+    """What the network gives for two views of some images; of mixed images, with what."""
+
+    index: Int[Tensor, " b"]  # rows of the train split
+    first: Float[Tensor, "b d"]
+    second: Float[Tensor, "b d"]
+    partner: Int[Tensor, " b"] | None = None  # the first view is a mixture with that row's
+    share: Float[Tensor, " b"] | None = None  # of the image itself in the mixture
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Letters: N images, K environments, R partitions that are weighed at once, S subsets."""
+
+    num_images: int
+    num_environments: int
+    batches: Callable[[int], Iterable[FeatureBatch]]  # those of a turn; none twice in it, perhaps not all images
+    terms: Callable[[FeatureBatch, Float[Tensor, "b s"]], SubsetTerms]
+    constraint: Callable[[Float[Tensor, "r b k"]], Float[Tensor, " r"]]
+    v_rex: bool  # the penalty is the variance of the losses
+    penalty_weight: float
+
+    def objective(self, batch: FeatureBatch, membership: Float[Tensor, "r b k"]) -> Float[Tensor, " r"]:
+        """How badly the encoder does: the mean loss of the environments, and their penalty."""
+        shape = len(membership), self.num_environments
+        loss, penalty = self.terms(batch, membership.transpose(0, 1).flatten(1))
+        loss, penalty = loss.view(shape), penalty.view(shape)
+        unlike = variance(loss, torch.ones_like(loss, dtype=torch.bool)) if self.v_rex else penalty.mean(1)
+        return loss.mean(1) + self.penalty_weight * unlike
+
+    def risk(self, batch: FeatureBatch, membership: Float[Tensor, "r b k"]) -> Float[Tensor, " r"]:
+        """What a finder makes small."""
+        return self.constraint(membership) - self.objective(batch, membership)
+
+    @torch.no_grad()
+    def values(self, environments: Int[Tensor, "r n"], turn: int = 0) -> Float[Tensor, " r"]:
+        """The objective of whole partitions, averaged over the batches of a turn."""
+        each = []
+        for batch in self.batches(turn):
+            sharp = F.one_hot(environments[:, batch.index], self.num_environments).to(batch.first)
+            each.append(self.objective(batch, sharp))
+        return torch.stack(each).mean(0)
+
+    def features(self) -> Float[Tensor, "n d"]:
+        """One for each image: the mean of its views, at unit length."""
+        every: Tensor | None = None
+        for batch in self.batches(0):
+            if every is None:
+                every = batch.first.new_zeros(self.num_images, batch.first.shape[1])
+            every[batch.index] = F.normalize(batch.first + batch.second, dim=1)
+        assert every is not None
+        return every
+
+
+def variance(loss: Float[Tensor, "... k"], counted: Bool[Tensor, "... k"]) -> Float[Tensor, "..."]:
+    """The unbiased variance of those losses that count; 0 where only one does.
+
+    Source: Krueger et al. 2021 (V-REx), arXiv:2003.00688, equation 8.
+    """
+    num = counted.sum(-1, keepdim=True)
+    mean = (loss * counted).sum(-1, keepdim=True) / num.clamp_min(1)
+    return ((loss - mean).square() * counted).sum(-1) / (num[..., 0] - 1).clamp_min(1)
+
+
+@dataclass(frozen=True)
+class Found:
+    """A partition."""
+
+    logits: Float[Tensor, "n k"]  # the greatest names the environment
+    last: Float[Tensor, "n k"]  # those of the search's last turn, which need not be its best
+    value: float  # the objective
+    turns: int  # passes over the features
+
+    @property
+    def environments(self) -> Int[Tensor, " n"]:
+        return self.logits.argmax(1)
