@@ -31,7 +31,8 @@ check: .venv/installed  ## what a change must pass
 	$(BIN)/lint-imports --no-logo
 	$(MAKE) test
 
-slow: .venv/installed  ## tests that train for minutes
+slow: .venv/installed  ## tests that train for minutes, or start a cluster on this machine
+	$(BIN)/python -m pip install --quiet --editable '.[cluster]'
 	$(BIN)/pytest -m slow
 
 bench: .venv/installed  ## speed, as ratios inside one run
@@ -39,6 +40,11 @@ bench: .venv/installed  ## speed, as ratios inside one run
 	$(BIN)/python benchmarks/step.py
 	$(BIN)/python benchmarks/dcodr.py
 	$(BIN)/python benchmarks/views.py
+	$(BIN)/python benchmarks/scores.py
+	$(BIN)/python benchmarks/debias.py
+	$(BIN)/python benchmarks/ip_irm.py
+	$(BIN)/python benchmarks/vae.py
+	$(BIN)/python benchmarks/populations.py
 
 clean:
 	rm -rf .venv runs/demo report.html

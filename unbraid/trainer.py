@@ -124,7 +124,7 @@ class Trainer:
         average_gradients(params)
         if self.clip_norm:
             nn.utils.clip_grad_norm_(params, self.clip_norm)
-        scale = self.method.lr_scale(min(self.epochs, self.method.cfg.epochs))
+        scale = self.method.lr_scale(min(self.epochs, float(self.method.cfg.epochs)))
         for group, lr in zip(chosen.param_groups, self.lrs[optimizer], strict=True):
             group["lr"] = lr * scale
         chosen.step()

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import unbraid
 from unbraid.data import load
 from unbraid.errors import DataError, UserError
 
@@ -34,6 +35,12 @@ def test_without_the_unlabelled_rows(folder):
     (folder / "unlabeled_X.bin").unlink()
     data = load(f"stl10:unlabelled=no,raw={folder}")
     assert (data.spec.num_train, len(data), data.columns["object"].min()) == (20, 30, 0)
+
+
+def test_a_method_that_learns_the_label_cannot_take_the_unlabelled_rows(folder, tmp_path):
+    with pytest.raises(UserError, match="the method needs a label, and 30 train rows have none"):
+        unbraid.train("vanilla", f"stl10:size=32,raw={folder}", preset="tiny", out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_small_images_are_the_whole_image(folder):

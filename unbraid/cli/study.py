@@ -1,11 +1,10 @@
 """unbraid study: many runs and what they say together."""
 
-import json
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from unbraid.cli.parsing import add_fields, say
+from unbraid.cli.parsing import add_fields, name_values, say
 from unbraid.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
@@ -47,7 +46,7 @@ def run(args: "Namespace") -> None:
 
     own = {name: value for name, value in vars(args).items() if name not in _GENERAL}
     changed = {name: value for name, value in own.items() if value != getattr(DataOptions, name, None)}
-    options = _options(args.options)
+    options = name_values("--options", args.options)
     if twice := sorted(set(changed) & set(options)):
         raise UserError(f"{', '.join(twice)}: given as an option of the study and in --options; give it once")
     given = {"out": args.out, "seeds": args.seeds, "preset": args.preset}
@@ -55,17 +54,3 @@ def run(args: "Namespace") -> None:
     if sys.stdout.isatty():
         return Console().print(Markdown(outcome.text))
     return say(outcome.text)
-
-
-def _options(words: Sequence[str]) -> dict[str, Any]:
-    """``epochs=20 backbone=small perceptual=null``: JSON values, and text where they are none."""
-    found: dict[str, Any] = {}
-    for word in words:
-        name, equals, text = word.partition("=")
-        if not equals or not name:
-            raise UserError(f"--options takes NAME=VALUE, not {word!r}")
-        try:
-            found[name.replace("-", "_")] = json.loads(text)
-        except json.JSONDecodeError:
-            found[name.replace("-", "_")] = text
-    return found

@@ -20,6 +20,7 @@ _MODULES = (
     "probes",
     "retrieval",
     "knn",
+    "few_labels",
     "bias",
     "information",
     "dci",

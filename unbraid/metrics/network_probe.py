@@ -2,7 +2,7 @@
 
 Source
     Kahana & Hoshen 2022, arXiv:2203.11284, and the evaluation protocol of its published code; for linear evaluation
-    Wang et al. 2021, arXiv:2111.00743 (IP-IRM), and its published code.
+    Wang et al. 2021, arXiv:2110.15255 (IP-IRM), and its published code.
 Differences
     1. The probes of all columns are trained side by side as one batched model. Nothing is shared between them except
        the initial hidden weights and the order of the rows, so each ends as it would alone.

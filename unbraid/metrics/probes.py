@@ -10,6 +10,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
+from jaxtyping import Float32, Int64
 
 from unbraid.metrics import Metric, metric
 from unbraid.metrics.estimators import BALANCED, LINEAR, RANDOM_FEATURES, SIX_LAYER, Probe, six_layer
@@ -20,7 +21,7 @@ from unbraid.records import Score
 from unbraid.tables import Codes
 
 _DCODR = "Kahana & Hoshen 2022, arXiv:2203.11284, evaluation by probes"
-_IP_IRM = "Wang et al. 2021, arXiv:2111.00743, and its published code"
+_IP_IRM = "Wang et al. 2021, arXiv:2110.15255, and its published code"
 _QUICK = (LINEAR, BALANCED, RANDOM_FEATURES)
 _FREQUENT = 1.5  # times its even share among the train rows: from there on a probe may best answer one value only
 _FEW_ROWS = 700  # below, the published network has under five batches an epoch and can stop before batch norm settles
@@ -147,13 +148,25 @@ def linear_evaluation(codes: Codes, rng: np.random.Generator) -> list[Score]:
     if note := problem(train, test, column):
         return [linear_evaluation.score(None, column=column, variant="top-1", note=note)]
     labels, truth, size = train.columns[column], test.columns[column], codes.spec.sizes[column]
-    order = np.argsort(-fit(train.z, labels, test.z, size, seed=int(rng.integers(2**62))), axis=1)
+    logits = fit(train.z, labels, test.z, size, seed=int(rng.integers(2**62)))
+    return top_accuracies(logits, labels, truth, column)
+
+
+def top_accuracies(
+    logits: Float32[np.ndarray, "m k"],
+    labels: Int64[np.ndarray, " n"],
+    truth: Int64[np.ndarray, " m"],
+    column: str,
+    settings: str = "",
+) -> list[Score]:
+    """Scores of `linear_evaluation`: top-1 and, of more than five values, top-5; ``labels`` are the train rows'."""
+    size, order = logits.shape[1], np.argsort(-logits, axis=1)
     frequent = np.argsort(-np.bincount(labels, minlength=size), kind="stable")
     scores = []
     for k in (1, 5) if size > 5 else (1,):
         value, low, high = share((order[:, :k] == truth[:, None]).any(axis=1))
         chance = float(np.isin(truth, frequent[:k]).mean())
-        facts = {"column": column, "variant": f"top-{k}", "num": len(test)}
+        facts = {"column": column, "variant": f"top-{k}{settings}", "num": len(truth)}
         scores.append(linear_evaluation.score(value, low=low, high=high, chance=chance, **facts))
     return scores
 

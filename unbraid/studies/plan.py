@@ -32,7 +32,7 @@ class Job:
 
     @property
     def label(self) -> str:
-        return f"{self.config.method}: {self.setting}" if self.setting else self.config.method
+        return f"{self.config.method_name}: {self.setting}" if self.setting else self.config.method_name
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,103 @@
+"""The population engine with members that train in no time, and the memory of workers that share one data set.
+
+    python benchmarks/populations.py            # engine, then memory
+    python benchmarks/populations.py engine
+
+The engine's cost is the time of a whole population, divided by its members and generations: draws, files, a lock, a
+process pool, selection, deletion of checkpoints. Memory is the proportional set size: a page that several processes map
+counts once, in shares.
+"""
+
+import re
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+SIZES = (4, 20, 200)
+GENERATIONS = 5
+ROWS, SIDE = 480_000, 64
+
+
+def no_op(path: Path) -> None:
+    """A member as the engine sees it: a checkpoint, a fitness, DONE."""
+    from unbraid.records import write_json
+
+    (path / "checkpoint").mkdir()
+    (path / "checkpoint" / "weights").touch()
+    fitness = sum(map(ord, str(path)[-7:])) / 1000
+    write_json(path / "fitness.json", {"fitness": fitness, "error": "", "seconds": 0.0})
+    (path / "DONE").touch()
+
+
+def engine() -> None:
+    from unbraid.config import RunConfig
+    from unbraid.population.config import PopulationConfig
+    from unbraid.population.engine import run_population
+    from unbraid.population.executors import open_executor
+
+    member = RunConfig.make("beta-tcvae", "digits:source=sklearn,num=200", preset="tiny")
+    print(f"engine, {GENERATIONS} generations, 2 workers, no-op members; seconds per member and generation")
+    for members in SIZES:
+        config = PopulationConfig.make(member, members=members, generations=GENERATIONS)
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = Path(temporary) / "population"
+            with open_executor("processes", no_op, folder, workers=2) as executor:
+                run_population(config, folder.with_name("warm"), executor)  # the processes have started
+                start = time.perf_counter()
+                run_population(config, folder, executor)
+                spent = time.perf_counter() - start
+            start = time.perf_counter()
+            run_population(config, folder, executor)
+            again = time.perf_counter() - start
+        print(f"  {members:3d} members: {spent / members / GENERATIONS:.4f}   called again: {again:.3f} s in all")
+
+
+def read_all(path: Path) -> None:
+    """A worker that has read every image as the loader does; it waits for the others and writes its memory."""
+    import unbraid.population.member  # noqa: F401 - what a worker has loaded besides
+
+    images = np.load(path.parent / "images.npy", mmap_mode="r")
+    order = np.random.default_rng(0).permutation(ROWS)
+    for start in range(0, ROWS, 1024):
+        images[order[start : start + 1024]].sum()
+    (path / "read").touch()
+    while len(list(path.parent.glob("*/read"))) < len(list(path.parent.glob("[0-9]"))):
+        time.sleep(0.1)
+    kilobytes = re.search(r"^Pss: +(\d+)", Path("/proc/self/smaps_rollup").read_text(), re.MULTILINE)
+    assert kilobytes is not None
+    (path / "memory").write_text(kilobytes[1])
+    while len(list(path.parent.glob("*/memory"))) < len(list(path.parent.glob("[0-9]"))):
+        time.sleep(0.1)
+
+
+def memory() -> None:
+    from unbraid.population.executors import Processes
+
+    totals = {}
+    print(f"memory of workers that have read {ROWS:,} colour images of {SIDE}x{SIDE}, GB of proportional set size")
+    for workers in (1, 4):
+        with tempfile.TemporaryDirectory() as temporary:
+            images = Path(temporary) / "images.npy"
+            np.lib.format.open_memmap(images, mode="w+", dtype=np.uint8, shape=(ROWS, SIDE, SIDE, 3)).flush()
+            executor = Processes(read_all, workers)
+            paths = [Path(temporary) / str(worker) for worker in range(workers)]
+            for path in paths:
+                path.mkdir()
+            for path in paths:
+                executor.submit(path)
+            for _ in paths:
+                executor.next_done()
+            executor.close()
+            each = [int((path / "memory").read_text()) / 2**20 for path in paths]
+        totals[workers] = sum(each)
+        print(f"  {workers} workers: {sum(each):.2f} in all, {statistics.mean(each):.2f} each")
+    print(f"  four beside one: {totals[4] / totals[1]:.2f} times")
+
+
+if __name__ == "__main__":
+    for part in sys.argv[1:] or ["engine", "memory"]:
+        {"engine": engine, "memory": memory}[part]()

@@ -1,0 +1,189 @@
+"""Surrogate labels for people: what is proposed, what may be written into factors.yaml, and what comes out."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from fake_networks import FakeVAE, encoder_of, factor_dataset
+from PIL import Image
+from scipy.stats import norm
+
+from unbraid import data
+from unbraid.cli import main
+from unbraid.data.options import DataOptions
+from unbraid.errors import DataError, UserError
+from unbraid.population import annotation
+from unbraid.population.annotation import Posterior, accepted, annotate, column_of, find_run, propose
+from unbraid.population.factor_file import Factor, read_factors
+
+DATA = factor_dataset()
+WEIGHTS = np.concatenate([np.diag([1 / 50, 1 / 50, 0]), np.diag([1, 1, 0]) / 5000])  # two factors, one unused dimension
+NETWORK = FakeVAE(WEIGHTS[None], np.array([0.05, 0.05, 1.0]))
+
+
+@pytest.fixture
+def network(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(annotation, "find_run", lambda place: type("Run", (), {"path": Path(place)}))
+    monkeypatch.setattr(annotation, "load", lambda path: encoder_of(NETWORK, DATA))
+    monkeypatch.setattr(data, "load", lambda name, options: DATA)
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with path.open() as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.usefixtures("network")
+def test_factors_are_proposed_then_written_once_accepted(tmp_path: Path) -> None:
+    written = annotate("run", "digits", tmp_path)
+    assert [path.name for path in written] == ["factors.yaml", "surrogate.csv", "factor-0.png", "factor-1.png"]
+    entries = yaml.safe_load((tmp_path / "factors.yaml").read_text())["factors"]
+    assert [(one["dimension"], one["accept"], len(one["values"])) for one in entries] == [(0, False, 4), (1, False, 4)]
+    assert entries[0]["rows"] == [len(DATA) // 4] * 4
+    table = rows_of(tmp_path / "surrogate.csv")
+    assert [int(row["factor-1"]) for row in table] == DATA.columns["f1"].tolist()
+    assert min(float(row["factor-1-confidence"]) for row in table) > 0.999
+    with Image.open(tmp_path / "factor-0.png") as picture:
+        assert picture.mode == "L"
+    with pytest.raises(UserError, match="accepts no factor"):
+        annotate("run", "digits", tmp_path)
+    entries[1] |= {"accept": True, "name": "height", "values": ["low", "low", "mid", "high"]}
+    (tmp_path / "factors.yaml").write_text(yaml.safe_dump({"factors": entries}))
+    assert [path.name for path in annotate("run", "digits", tmp_path)] == ["labels.csv", "confidence.csv"]
+    labels = rows_of(tmp_path / "labels.csv")
+    assert list(labels[0]) == ["row", "height"]
+    assert [row["height"] for row in labels] == [("low", "low", "mid", "high")[i] for i in DATA.columns["f1"]]
+
+
+def test_confidence_is_the_probability_of_the_value() -> None:
+    means = np.array([[0.4], [0.6], [1.4]], dtype=np.float32)
+    found = Posterior(means, np.full((3, 1), 0.5, dtype=np.float32))
+    column = column_of(Factor(dimension=0, name="a", values=("x", "y", "z"), bounds=(0.5, 1.5)), found)
+    assert column.values.tolist() == ["x", "y", "y"]
+    expected = [norm.cdf(0.2), norm.cdf(1.8) - norm.cdf(-0.2), norm.cdf(0.2) - norm.cdf(-1.8)]
+    assert column.confidence == pytest.approx(np.array(expected), abs=1e-6)
+    merged = column_of(Factor(dimension=0, name="a", values=("x", "y", "y"), bounds=(0.5, 1.5)), found)
+    assert merged.confidence[1] == pytest.approx(norm.cdf(0.2), abs=1e-6)
+    real = column_of(Factor(dimension=0, name="a"), found)
+    assert real.values == pytest.approx(means[:, 0])
+    assert real.confidence == pytest.approx(1 - 0.25 / (means.var() + 0.25))
+
+
+def test_factors_of_one_name_are_joined() -> None:
+    found = Posterior(np.array([[0, 0], [0, 1]], dtype=np.float32), np.full((2, 2), 0.5, dtype=np.float32))
+    both = [Factor(dimension=i, name="place", accept=True, values=("a", "b"), bounds=(0.5,)) for i in range(2)]
+    (column,) = accepted([*both, Factor(dimension=1, name="other")], found)
+    assert column.values.tolist() == ["a a", "a b"]
+    assert column.confidence == pytest.approx(norm.cdf(1) ** 2)
+
+
+def test_a_dimension_without_gaps_is_real_valued() -> None:
+    assert propose(3, np.arange(500.0)) == Factor(dimension=3, name="factor-3")
+
+
+WHOLE = {"dimension": 0, "name": "a", "accept": True, "values": ["x", "y"], "bounds": [0.5]}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"dimension": 10}, "dimension must be 0 to 9, not 10"),
+        ({"dimension": "one"}, "dimension must be"),
+        ({"accept": "maybe"}, "accept must be yes or no, not 'maybe'"),
+        ({"name": ""}, "name must be a word"),
+        ({"name": "path"}, "cannot be named 'path'"),
+        ({"values": ["x"]}, "1 bounds part 2 values, and 1 are named"),
+        ({"values": [True, "y"]}, "put it in quotes"),
+        ({"values": "x, y"}, "values and bounds are lists"),
+        ({"bounds": ["low"]}, "bounds must be numbers"),
+        ({"bounds": [2, 1], "values": ["x", "y", "z"]}, "bounds must rise"),
+        ({"acept": True}, "Did you mean 'accept'"),
+        ({"dimension": None}, "dimension must be"),
+    ],
+)
+def test_entries_that_are_wrong(tmp_path: Path, change: dict, message: str) -> None:
+    (tmp_path / "factors.yaml").write_text(yaml.safe_dump({"factors": [WHOLE | change]}))
+    with pytest.raises(UserError, match=r"factors\.yaml, factor 1.*") as caught:
+        read_factors(tmp_path / "factors.yaml", 10)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("factors: [", "is not YAML"),
+        ("- a", "needs a list 'factors'"),
+        ("factors: [3]", "must have dimension"),
+        ("factors: [{name: a}]", "lacks 'dimension'"),
+        (yaml.safe_dump({"factors": [WHOLE, WHOLE | {"name": "b"}]}), "has dimension 0 twice"),
+        (
+            yaml.safe_dump({"factors": [WHOLE, {"dimension": 1, "name": "a", "accept": True}]}),
+            "joins factors, and one has no values",
+        ),
+    ],
+)
+def test_files_that_are_wrong(tmp_path: Path, content: str, message: str) -> None:
+    (tmp_path / "factors.yaml").write_text(content)
+    with pytest.raises(UserError, match="factors") as caught:
+        read_factors(tmp_path / "factors.yaml", 10)
+    assert message in str(caught.value)
+    with pytest.raises(UserError, match="cannot read"):
+        read_factors(tmp_path / "none.yaml", 10)
+
+
+@pytest.mark.usefixtures("network")
+def test_images_and_networks_that_do_not_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(data, "load", lambda name, options: factor_dataset((2, 3)))
+    with pytest.raises(DataError, match="and those of digits are"):
+        annotate("run", "digits", tmp_path)
+    monkeypatch.setattr(data, "load", lambda name, options: DATA)
+    monkeypatch.setattr(annotation, "load", lambda path: encoder_of(FakeVAE(WEIGHTS[None] * 0, np.ones(3)), DATA))
+    with pytest.raises(UserError, match="learned no factor"):
+        annotate("run", "digits", tmp_path)
+
+
+def test_runs_that_are_found(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/config.json").touch()
+    assert find_run(tmp_path / "run").path == tmp_path / "run"
+    (tmp_path / "recursion.json").touch()
+    with pytest.raises(UserError, match="is not done"):
+        find_run(tmp_path)
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model/DONE").touch()
+    assert find_run(tmp_path).name == "model"
+    with pytest.raises(UserError, match="no finished population"):
+        find_run(tmp_path / "nowhere")
+
+
+def test_own_images_are_named_by_their_paths(tmp_path: Path) -> None:
+    """The table can be given back as --labels."""
+    photos = tmp_path / "photos"
+    for number in range(10):
+        path = photos / "ab"[number % 2] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (8, 8), 20 * number).save(path)
+    names = annotation._names(str(photos), DataOptions(size=8))
+    annotation._table(tmp_path / "labels.csv", names, {"shade": ["dark"] * 5 + ["light"] * 5})
+    read = data.load(str(photos), DataOptions(size=8, labels=str(tmp_path / "labels.csv")))
+    assert read.spec.values["shade"] == ("dark", "light")
+    assert read.columns["shade"].tolist() == [0] * 5 + [1] * 5
+    np.save(tmp_path / "rows.npy", np.array([3, 1]))
+    assert annotation._names(str(photos), DataOptions(rows=str(tmp_path / "rows.npy"))) == [names[3], names[1]]
+    assert annotation._names("digits", DataOptions()) is None
+
+
+def test_commands(tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*words: str) -> str:
+        assert main(["population", *words]) == 2
+        return capsys.readouterr().err
+
+    assert "with --data" in refused("labels", "run")
+    assert "no finished population" in refused("labels", str(tmp_path / "none"), "--data", "digits")
+    assert "leave out --fitness:" in refused("rpu", "beta-tcvae", "--fitness", "mig")
+    assert "take beta-tcvae" in refused("rpu", "vanilla", "--data", "digits:source=sklearn,num=200", "--label", "digit")
+    monkeypatch.setattr(annotation, "annotate", lambda *words: [tmp_path / "labels.csv"])
+    assert main(["population", "labels", "run", "--data", "photos"]) == 0
+    assert "--labels" in capsys.readouterr().out

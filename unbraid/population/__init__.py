@@ -1,0 +1,1 @@
+"""Populations of runs: hyper-parameters found while training, by exploit and explore."""

@@ -1,0 +1,99 @@
+"""Any score of the library, or the difference of two, as what selects in a population."""
+
+import dataclasses
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Int64
+
+from unbraid.encode import encode_dataset
+from unbraid.errors import UserError
+from unbraid.hparams import hp
+from unbraid.metrics import METRICS, score
+from unbraid.records import RunDir, Score
+from unbraid.run import Encoder
+from unbraid.tables import Dataset, DataSpec
+from unbraid.types import Method
+
+LEAST = -1.0  # of a code that is not finite: differences can be negative
+_TRAIN, _TEST = 0, 2
+_HELD = 5  # one row in so many is scored, if there is no validation split
+
+
+def library_names() -> tuple[str, ...]:
+    """Names that a score may be asked by: "content" and "leakage" as shares of what can be known, and every metric."""
+    return ("content", *METRICS)  # leakage is one of them
+
+
+@dataclass(frozen=True, kw_only=True)
+class LibraryScore:
+    """A score of rows that were not trained on, if there is a validation split; else of every fifth of the train rows.
+
+    "content" is the mean over content columns, "leakage" that of the domain, of what the best quick probe reads, as a
+    share of the way from chance to all of it. Other names are metrics: their total, or the mean over their columns. A
+    metric of which less is better counts negatively, unless it is the second of a difference.
+    """
+
+    names: list[str]  # one score, or two whose difference it is
+    seed: int = hp(0, doc="draws the images and what the metrics draw")
+    num_labels: int = hp(10_000, least=50, doc="labelled images that the fitness may see; all, if there are fewer")
+
+    def check(self, method: Method, spec: DataSpec) -> None:
+        for name in self.names:
+            if missing := METRICS["informativeness" if name == "content" else name].missing(spec):
+                raise UserError(f"{name} cannot select: {missing}")
+
+    def __call__(self, run: RunDir, encoder: Encoder, dataset: Dataset, rng: np.random.Generator) -> float:
+        codes = encode_dataset(encoder.method, _held_out(dataset, self.num_labels, self.seed))
+        if not np.isfinite(codes.z).all():
+            return LEAST
+        metrics = dict.fromkeys("informativeness" if name == "content" else name for name in self.names)
+        scores = score(codes, metrics, seed=self.seed)
+        first, *second = (_value(scores, name) for name in self.names)
+        if not second:
+            return first if self.names[0] == "content" or METRICS[self.names[0]].higher_is_better else -first
+        return first - second[0]
+
+
+def _held_out(dataset: Dataset, num: int, seed: int) -> Dataset:
+    """Some labelled rows without the test rows, whose place others take."""
+    random = np.random.RandomState(seed)
+    train, held = dataset.rows("train"), dataset.rows("validation")
+    if not len(held):
+        train = random.permutation(train)
+        held, train = train[::_HELD], np.delete(train, np.s_[::_HELD])
+    share = min(1.0, num / (len(train) + len(held)))
+    train, held = (_some(rows, share, random) for rows in (train, held))
+    part = dataset.take(np.concatenate([train, held]))
+    split = np.repeat(np.array([_TRAIN, _TEST], dtype=np.uint8), [len(train), len(held)])
+    return dataclasses.replace(part, split=split, spec=dataclasses.replace(part.spec, num_train=len(train)))
+
+
+def _some(rows: Int64[np.ndarray, " n"], share: float, random: np.random.RandomState) -> Int64[np.ndarray, " m"]:
+    return np.sort(random.permutation(rows)[: max(1, round(share * len(rows)))])
+
+
+def _value(scores: Iterable[Score], name: str) -> float:
+    if name in ("content", "leakage"):
+        metric = "informativeness" if name == "content" else name
+        probes = [one for one in scores if one.metric == metric and one.value is not None]
+        told = [one for one in probes if not any(word in one.variant for word in ("shuffled", "error"))]
+        return _mean(told, _progress, max)
+    found = [one for one in scores if one.metric == name and one.value is not None]
+    total = [one for one in found if not one.column]
+    return float(total[0].value or 0.0) if total else _mean(found, lambda one: one.value or 0.0, np.mean)
+
+
+def _mean(scores: Iterable[Score], number: Callable[[Score], float], join: Callable[[list[float]], float]) -> float:
+    """The mean over columns of what joins a column's scores; 0 if nothing can be said."""
+    columns: dict[str, list[float]] = {}
+    for one in scores:
+        columns.setdefault(one.column, []).append(number(one))
+    return float(np.mean([join(column) for column in columns.values()])) if columns else 0.0
+
+
+def _progress(score: Score) -> float:
+    """The share of the way from chance to 1."""
+    value, chance = score.value or 0.0, score.chance or 0.0
+    return max(0.0, (value - chance) / (1 - chance)) if chance < 1 else 0.0
