@@ -188,8 +188,11 @@ class IPIRM(Method):
         """
         return self.bank.filled
 
+    def features(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d"]:
+        return self.encoder(x)  # type: ignore[no-any-return]
+
     def encode(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d"]:
-        return F.normalize(self.encoder(x), dim=1)
+        return F.normalize(self.features(x), dim=1)
 
     def outputs(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d"]:
         """What the loss sees of one view."""

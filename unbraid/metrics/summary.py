@@ -39,7 +39,8 @@ def summary(scores: Iterable[Score], domain: str | None = None) -> list[str]:
 def _leak(scores: Sequence[Score]) -> str:
     best = _most(scores)
     if best.value is None:
-        return f"The leak of the domain {best.column!r} is not defined: {best.note}."
+        which = f" of the domain {best.column!r}" if best.column else ""
+        return f"The leak{which} is not defined: {best.note}."
     verdict = "no leak found" if _at_chance(best) else _grade(best, _LEAKS)
     return f"The domain {best.column!r} can be read from the code with {_reading(best)}: {verdict}."
 
