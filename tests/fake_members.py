@@ -14,7 +14,13 @@ def population(**settings):
     from unbraid.population.config import PopulationConfig
 
     member = RunConfig.make("vanilla", "digits:source=sklearn,num=200", preset="tiny", seed=3)
-    options = {"fitness": "informativeness", "members": 5, "generations": 4, "images": 320} | settings
+    options = {
+        "fitness": "informativeness",
+        "members": 5,
+        "generations": 4,
+        "images": 320,
+        "fidelity": "fixed",
+    } | settings
     return PopulationConfig.make(member, **options)
 
 

@@ -20,7 +20,7 @@ DATA = "digits:source=sklearn,num=200"
 
 
 def population(**options):
-    settings = {"fitness": "mig", "members": 2, "generations": 3, "images": 160, "explore": ["lr"]}
+    settings = {"fitness": "mig", "members": 2, "generations": 3, "images": 160, "explore": ["lr"], "fidelity": "fixed"}
     member = RunConfig.make("vanilla", DATA, preset="tiny", label="digit", metrics=["mig"], **options)
     return PopulationConfig.make(member, **settings)
 

@@ -9,7 +9,7 @@ from unbraid.config import RunConfig
 from unbraid.errors import UserError
 from unbraid.hparams import hp, parse
 
-Fidelity = Literal["fixed", "published"]
+Fidelity = Literal["published", "fixed"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +24,7 @@ class PopulationSettings:
     images: int = hp(0, doc="images a member trains on in a generation; 0: one pass, and at least 10,000")
     cutoff: float = hp(0.2, doc="share of the members that is replaced in each generation, at most 0.5")
     explore: list[str] | None = hp(None, doc="hyper-parameters to draw and perturb; default: all with a search range")
-    fidelity: Fidelity = hp("fixed", doc="fixed: what is drawn stays in its range; published: as in the paper's code")
+    fidelity: Fidelity = hp("published", doc="as in the paper's code; fixed: what is drawn stays in its range")
     asynchronous: bool = hp(False, doc="a member goes on at once, against the latest known scores")
 
 

@@ -89,8 +89,9 @@ def explore(
 ) -> dict[str, Any]:
     """Each number times a random factor; names are drawn anew.
 
-    Published: beta is rounded up, batches end at 1024, nothing else has an end. Otherwise every number stays in its
-    range, and a batch has two images at least.
+    Published: beta is rounded up, batches end at 1024, and these two and the step size have no other end. Otherwise,
+    and for hyper-parameters that the paper does not explore, every number stays in its range, and a batch has two
+    images at least.
 
     Args:
         multiple: What the batch size must be a multiple of.
@@ -108,7 +109,7 @@ def explore(
         new = type(value)(math.ceil(product)) if whole else product
         if name == "batch_size":
             new = math.ceil(min(new, _MOST_BATCH) / multiple) * multiple
-        moved[name] = new if published else _bounded(name, new, search)
+        moved[name] = new if published and name in _DRAWN_FIRST else _bounded(name, new, search)
     return moved
 
 

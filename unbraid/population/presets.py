@@ -17,7 +17,7 @@ class Preset:
 KINDS = {
     "pbt": Preset(),
     "pu": Preset(population={"fitness": "udr", "until_converged": True, "generations": 100}, member={"num_models": 5}),
-    "rpu": Preset(population={"fidelity": "published", "generations": 100}, member={"num_models": 5}),
+    "rpu": Preset(population={"generations": 100}, member={"num_models": 5}),
 }
 
 _PUBLISHED: Mapping[str, Any] = {"fidelity": "published", "cutoff": 0.2}
