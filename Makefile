@@ -26,7 +26,7 @@ test: .venv/installed  ## the fast tests
 check: .venv/installed  ## what a change must pass
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/codespell unbraid tests benchmarks *.md docs
+	$(BIN)/codespell unbraid tests benchmarks examples *.md docs
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(MAKE) test

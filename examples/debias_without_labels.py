@@ -14,7 +14,8 @@ def main(bias: float = 0.98, epochs: int = 20) -> None:
         data = f"digits-biased:bias={bias}"
         run = unbraid.train(method, data=data, epochs=epochs, metrics=["accuracy"])
         found = {score.variant: score.value for score in run.records() if score.metric == "accuracy"}
-        print(f"{method}: {found['conflicting']:.2f} of the images in another digit's paint are read right")
+        share = found["conflicting, the model's own"]
+        print(f"{method}: {share:.2f} of the images in another digit's paint are read right")
 
 
 if __name__ == "__main__":

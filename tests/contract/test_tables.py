@@ -79,7 +79,7 @@ NAMES = [
     (data.load, "digitss", "unknown data set 'digitss', and no folder or file of that name. Did you mean 'digits'?"),
     (augment.views, "simclrr", "unknown view recipe 'simclrr'. Did you mean 'simclr'?"),
     (lambda name: metrics.score(perfect_codes(), [name]), "leakige", "unknown metric 'leakige'. Did you mean"),
-    (methods.method, "xyz", "unknown method 'xyz'. Known: autoencoder, dann, dcodr, dcodr-norec, "),
+    (methods.method, "xyz", "unknown method 'xyz'. Known: annealed-vae, autoencoder, barlow-twins, "),
 ]
 
 

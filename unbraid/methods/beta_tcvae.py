@@ -53,7 +53,7 @@ class Config:
     numerics: Literal["fixed", "published"] = hp("fixed", doc="published: its cross-entropy and its weights of mss")
     likelihood: Literal["bernoulli", "gaussian"] = hp("bernoulli", doc="of a pixel; the gaussian has unit variance")
     architecture: Architecture = hp("published", doc="networks: published (batch norm) or dlib (disentanglement_lib)")
-    num_models: int = hp(1, least=1, doc="networks trained side by side on the same batches; PU-VAE has 5")
+    num_models: int = hp(1, least=1, doc="networks trained side by side on the same batches; published: 1, or 5")
 
 
 _CPU = {"epochs": 20, "lr": 1e-3}  # minutes at 32x32
