@@ -54,7 +54,9 @@ def test_safetensors(folder, tmp_path):
 
 
 def test_mistakes(folder, tmp_path, capsys):
-    assert "--format is one of onnx, torch, safetensors, groups" in refuse(capsys, "export", str(folder), "--format", "onx")
+    assert "--format is one of onnx, torch, safetensors, groups" in refuse(
+        capsys, "export", str(folder), "--format", "onx"
+    )
     assert "no run at" in refuse(capsys, "export", str(tmp_path / "nothing"))
     with pytest.raises(UserError, match="Did you mean 'onnx'"):
         export(folder, tmp_path / "x", "onx")

@@ -2,10 +2,12 @@
 
 import json
 import os
+import shutil
 
 import pytest
 
-from unbraid.progress import progress
+from unbraid.errors import UserError
+from unbraid.progress import population_progress, progress, recursion_progress
 from unbraid.records import RunDir, append_line
 
 NOW = 1_000_000.0
@@ -62,3 +64,69 @@ def test_a_line_cut_short_and_a_long_log(run):
     found = progress(run, now=NOW)
     assert found.fraction == pytest.approx(0.799)
     assert found.seconds_left == pytest.approx(201.0)
+
+
+@pytest.fixture
+def population(tmp_path):
+    """Two generations of three members are done, 10 s apart, and one member of the third."""
+    folder = tmp_path / "pbt"
+    settings = {"members": 3, "first_members": 0, "generations": 5, "asynchronous": False}
+    (folder / "generations").mkdir(parents=True)
+    (folder / "population.json").write_text(json.dumps({"settings": settings}))
+    for place in range(7):
+        run = RunDir(folder / f"generations/{place // 3:03d}/{place % 3:03d}")
+        run.path.mkdir(parents=True)
+        run.done.touch()
+        os.utime(run.done, (NOW + 10 * place, NOW + 10 * place))
+        if place < 6:
+            fitness = None if place == 5 else place / 10
+            append_line(folder / "history.jsonl", {"generation": place // 3, "member": place % 3, "fitness": fitness})
+    for file in ("population.json", "history.jsonl"):
+        os.utime(folder / file, (NOW + 50, NOW + 50))
+    return folder
+
+
+def test_a_population_is_one_line(population):
+    found = population_progress(population, "pbt", now=NOW + 70)
+    assert (found.name, found.state, found.quiet) == ("pbt", "training", 10.0)
+    assert found.fraction == pytest.approx(7 / 15)
+    assert found.seconds_left == pytest.approx(8 * 10.0)
+    assert found.terms == {"generation": 2, "best": 0.4}
+    assert population_progress(population, "pbt", now=NOW + 1000).state == "quiet"
+
+
+def test_a_population_that_begins_and_one_that_has_ended_early(population):
+    (population / "result.json").write_text(json.dumps({"best": "generations/001/001", "reason": "converged"}))
+    found = population_progress(population, "pbt", now=NOW + 1e6)
+    assert (found.state, found.fraction, found.seconds_left) == ("done", 1.0, None)
+    assert found.terms == {"generation": 1, "best": 0.4}
+    for file in ("result.json", "history.jsonl"):
+        (population / file).unlink()
+    shutil.rmtree(population / "generations")
+    begun = population_progress(population, "pbt", now=NOW + 60)
+    assert (begun.state, begun.fraction, begun.seconds_left) == ("starting", 0.0, None)
+
+
+def test_members_that_do_not_wait_are_counted_once(population):
+    config = json.loads((population / "population.json").read_text())
+    config["settings"]["asynchronous"] = True
+    (population / "population.json").write_text(json.dumps(config))
+    assert population_progress(population, "pbt", now=NOW + 70).fraction == pytest.approx(6 / 15)
+
+
+def test_a_damaged_population_is_named(population):
+    (population / "population.json").write_text("{}")
+    with pytest.raises(UserError, match=r"population\.json is damaged"):
+        population_progress(population, "pbt", now=NOW)
+
+
+def test_populations_of_a_recursion(population, tmp_path):
+    folder = tmp_path / "rpu"
+    folder.mkdir()
+    population.rename(folder / "x")
+    shutil.copytree(folder / "x", folder / "leaf-0/0")
+    (folder / "x/result.json").write_text(json.dumps({"best": "generations/001/001", "reason": "converged"}))
+    found = recursion_progress(folder, now=NOW + 70)
+    assert [(one.name, one.state) for one in found] == [("rpu/x", "done"), ("rpu/leaf-0/0", "training")]
+    shutil.copy(folder / "x/result.json", folder / "leaf-0/0")
+    assert [one.state for one in recursion_progress(folder, now=NOW + 70)] == ["done", "scoring"]

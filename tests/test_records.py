@@ -3,13 +3,27 @@
 import dataclasses
 import math
 import os
+import shutil
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from unbraid.errors import UserError
-from unbraid.records import Record, RunDir, Score, append_line, find_runs, keep_lines, read_json, read_lines, write_json
+from unbraid.records import (
+    Record,
+    RunDir,
+    Score,
+    append_line,
+    best_run,
+    find,
+    find_runs,
+    keep_lines,
+    populations_of,
+    read_json,
+    read_lines,
+    write_json,
+)
 
 SCORE = Score(metric="leakage", column="camera", value=0.5, higher_is_better=False, source="us")
 RECORD = Record.of(SCORE, run="r", method="m", data="d", seed=0, epoch=3, version="1")
@@ -90,6 +104,30 @@ def test_runs_are_found_at_any_depth_and_once(tmp_path):
         find_runs([tmp_path / "notes"])
     with pytest.raises(UserError, match=r"no folder at .*nowhere"):
         find_runs([tmp_path, tmp_path / "nowhere"])
+
+
+def test_of_a_population_only_the_best_and_of_a_recursion_the_model_is_found(tmp_path):
+    population, recursion = tmp_path / "pbt", tmp_path / "rpu"
+    for run in ("pbt/generations/000/000", "pbt/generations/000/001", "rpu/x/generations/000/000", "rpu/model", "one"):
+        write_json(tmp_path / run / "config.json", {})
+        (tmp_path / run / "DONE").touch()
+    for file in (population / "population.json", recursion / "recursion.json", recursion / "x/population.json"):
+        write_json(file, {})
+    with pytest.raises(UserError, match=r"the population in .*pbt has not ended; the command that began it goes on"):
+        find_runs([population])
+    write_json(population / "result.json", {"best": "generations/000/001"})
+    found = find([tmp_path])
+    assert (found.populations, found.recursions) == ([population], [recursion])
+    assert [run.path for run in found.single] == [tmp_path / "one"]
+    assert [str(run.path.relative_to(tmp_path)) for run in found.runs] == [
+        "one",
+        "pbt/generations/000/001",
+        "rpu/model",
+    ]
+    assert populations_of(recursion) == [recursion / "x"]
+    assert len(find_runs([population / "generations"])) == 2
+    shutil.rmtree(population / "generations/000/001")
+    assert best_run(population) is None
 
 
 def test_a_run_is_done_when_it_says_so(tmp_path):

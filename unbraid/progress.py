@@ -3,10 +3,11 @@
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
-from unbraid.records import RunDir, read_json
+from unbraid.records import RunDir, best_run, populations_of, read_json, read_lines
 
 _TAIL = 1 << 14  # bytes of a log that hold more than enough of its last lines
 _QUIET = 300.0  # seconds without a line after which a run may have died
@@ -14,7 +15,7 @@ _QUIET = 300.0  # seconds without a line after which a run may have died
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """One run at one moment."""
+    """One run, or one population, at one moment."""
 
     name: str
     state: str  # starting, training, quiet, scoring or done
@@ -41,6 +42,57 @@ def progress(run: RunDir, *, now: float) -> Progress:
         quiet=quiet,
         terms={name: value for name, value in last.items() if "/" in name},
     )
+
+
+def population_progress(folder: Path, name: str, *, now: float) -> Progress:
+    """A population as one line: its fraction is of all trainings that it may need, so that its time left is at most.
+
+    Raises: UserError if a file is damaged.
+    """
+    total, asynchronous = read_json(folder / "population.json", _size)
+    lines, ended = list(read_lines(folder / "history.jsonl")), (folder / "result.json").is_file()
+    generation = lines[-1]["generation"] if lines else -1
+    if not (ended or asynchronous):
+        generation += 1  # a whole one is in the history; this one is under way
+    files = list((folder / f"generations/{generation:03d}").glob("*/*"))
+    done = len(lines) + (0 if ended or asynchronous else sum(file.name == "DONE" for file in files))
+    known = [line["fitness"] for line in lines if line["fitness"] is not None]
+    pace = _gap([line for line in lines if line["generation"] >= generation - 2], folder)
+    signs = [file for file in (folder / "population.json", folder / "history.jsonl", *files) if file.exists()]
+    quiet = max(0.0, now - max(file.stat().st_mtime for file in signs))
+    return Progress(
+        name=name,
+        state="done" if ended else "quiet" if quiet > _QUIET else "training" if files or lines else "starting",
+        fraction=1.0 if ended else min(1.0, done / total),
+        seconds_left=None if pace is None or ended else pace * (total - done),
+        quiet=quiet,
+        terms={"generation": float(max(0, generation))} | ({"best": float(max(known))} if known else {}),
+    )
+
+
+def _size(config: Mapping[str, Any]) -> tuple[int, bool]:
+    """How many trainings a population has at most, and whether nobody waits for the end of a generation."""
+    settings = config["settings"]
+    first = settings["first_members"] or settings["members"]
+    return first + settings["members"] * (settings["generations"] - 1), settings["asynchronous"]
+
+
+def _gap(lines: list[dict[str, Any]], folder: Path) -> float | None:
+    """Seconds from the end of one training to that of the next, on average; several may run at once."""
+    marks = [folder / f"generations/{line['generation']:03d}/{line['member']:03d}/DONE" for line in lines]
+    ends = [mark.stat().st_mtime for mark in marks if mark.exists()]
+    return (max(ends) - min(ends)) / (len(ends) - 1) if len(ends) > 1 else None
+
+
+def recursion_progress(folder: Path, *, now: float) -> list[Progress]:
+    """A line for each population that has begun, in their order."""
+    found = [
+        population_progress(path, f"{folder.name}/{path.relative_to(folder).as_posix()}", now=now)
+        for path in populations_of(folder)
+    ]
+    if found and found[-1].state == "done" and best_run(folder) is None:
+        found[-1] = replace(found[-1], state="scoring")  # or labelling, before the next one
+    return found
 
 
 def _state(run: RunDir, fraction: float, begun: bool, quiet: float) -> str:

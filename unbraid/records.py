@@ -91,20 +91,74 @@ class RunDir:
             raise UserError(f"{self.scores} is damaged or of another version of unbraid ({error})") from None
 
 
+@dataclass(frozen=True)
+class Found:
+    """What lies at or below some folders, sorted by path. What is inside of a population or a recursion is its own."""
+
+    single: list[RunDir]
+    populations: list[Path]
+    recursions: list[Path]
+
+    @property
+    def runs(self) -> list[RunDir]:
+        """Single runs, the best of each population that has ended, the model of each recursion that has."""
+        best = filter(None, map(best_run, [*self.populations, *self.recursions]))
+        return [RunDir(path) for path in sorted({run.path for run in (*self.single, *best)})]
+
+
+def find(folders: Iterable[Path | str]) -> Found:
+    """Runs, populations and recursions at or below the given folders.
+
+    Raises:
+        UserError: If a folder is missing or none of them holds anything.
+    """
+    paths = [Path(folder) for folder in folders]
+    single, populations, recursions = set[Path](), set[Path](), set[Path]()
+    for path in paths:
+        if not path.is_dir():
+            raise UserError(f"no folder at {path}")
+        for name, below, files in os.walk(path):
+            if "population.json" in files or "recursion.json" in files:
+                (populations if "population.json" in files else recursions).add(Path(name))
+                below.clear()
+            elif "config.json" in files:
+                single.add(Path(name))
+    if not single | populations | recursions:
+        raise UserError(f"no run directory (a folder with config.json) in {', '.join(map(str, paths))}")
+    return Found([RunDir(path) for path in sorted(single)], sorted(populations), sorted(recursions))
+
+
 def find_runs(folders: Iterable[Path | str]) -> list[RunDir]:
-    """Every run directory at or below the given folders, sorted by path.
+    """Every run directory at or below the given folders, sorted by path; of a population the best run only.
 
     Raises:
         UserError: If a folder is missing or none of them holds a run.
     """
-    paths = [Path(folder) for folder in folders]
-    for path in paths:
-        if not path.is_dir():
-            raise UserError(f"no folder at {path}")
-    runs = sorted({config.parent for path in paths for config in path.rglob("config.json")})
-    if not runs:
-        raise UserError(f"no run directory (a folder with config.json) in {', '.join(map(str, paths))}")
-    return [RunDir(path) for path in runs]
+    found = find(folders)
+    if not (runs := found.runs):
+        folder = [*found.populations, *found.recursions][0]
+        raise UserError(f"the population in {folder} has not ended; the command that began it goes on")
+    return runs
+
+
+def best_run(folder: Path) -> RunDir | None:
+    """The best run of a population that has ended, or the model of a recursion that has."""
+    if (folder / "recursion.json").is_file():
+        run = RunDir(folder / "model")
+    elif (result := folder / "result.json").is_file() and (folder / "population.json").is_file():
+        run = RunDir(folder / read_json(result, lambda values: str(values["best"])))
+    else:
+        return None
+    return run if run.exists() and run.is_done() else None
+
+
+def populations_of(recursion: Path) -> list[Path]:
+    """Its populations, in the order in which they are trained."""
+    return [
+        file.parent
+        for pattern in ("x", "leaf-*/*", "final")
+        for file in sorted(recursion.glob(f"{pattern}/population.json"))
+    ]
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -15,10 +15,14 @@ from unbraid.population.surrogate import Block, Bundle
 from unbraid.records import RunDir, Score
 
 DATA = factor_dataset()
-RUN = RunDir("nowhere")
 RNG = np.random.default_rng(0)
 PIXELS = DATA.images[:, 0, :3, 0].astype(np.float64)
 SURE = np.full(3, 0.01)  # deviations
+
+
+@pytest.fixture(autouse=True)
+def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
 
 
 def network(*weights: np.ndarray, deviation: np.ndarray = SURE) -> FakeVAE:
@@ -30,13 +34,17 @@ def mixing(seed: int) -> np.ndarray:
 
 
 def fitness(name: str, method: FakeVAE, **options) -> float:
-    return find_fitness(name, **options)(RUN, encoder_of(method, DATA), DATA, RNG)
+    return find_fitness(name, **options)(RunDir("run"), encoder_of(method, DATA), DATA, RNG)
 
 
 def test_udr_of_networks_that_agree_and_that_do_not() -> None:
     swapped = -np.eye(3)[[2, 0, 1]]
     assert fitness("udr", network(np.eye(3), swapped, np.eye(3))) == pytest.approx(0.9, abs=0.02)
     assert fitness("udr", network(np.eye(3), mixing(0), mixing(1))) < 0.6
+    with np.load("run/udr.npz") as kept:
+        assert kept["pairwise"].shape == (3, 3)
+        assert kept["active"].tolist() == [3, 3, 3]
+        assert kept["scores"].mean() < 0.6
 
 
 def test_udr_is_that_of_published_rows_and_filter() -> None:
@@ -66,7 +74,7 @@ def test_udr_scores_nothing_where_there_is_no_evidence() -> None:
     assert fitness("udr", broken) == 0.0
     few = DATA.take(np.arange(39))
     method = network(np.eye(3), np.eye(3))
-    assert find_fitness("udr")(RUN, encoder_of(method, few), few, RNG) == 0.0
+    assert find_fitness("udr")(RunDir("run"), encoder_of(method, few), few, RNG) == 0.0
 
 
 def test_mig_by_hand_and_on_few_labels() -> None:
@@ -85,7 +93,7 @@ def test_mig_reads_labels_of_the_train_rows_only() -> None:
     lied = dataclasses.replace(DATA, columns=columns)
     method = network(mixing(0))
     for name in ("mig", "nmig"):
-        scores = [find_fitness(name)(RUN, encoder_of(method, data), data, RNG) for data in (DATA, lied)]
+        scores = [find_fitness(name)(RunDir("run"), encoder_of(method, data), data, RNG) for data in (DATA, lied)]
         assert scores[0] == scores[1]
 
 
@@ -126,7 +134,7 @@ def test_leaf_mig_without_or_with_foreign_labels(tmp_path: Path) -> None:
     path = bundle(tmp_path / "all.npz", [0], np.arange(len(DATA)))
     half = DATA.take(np.arange(100))
     with pytest.raises(UserError, match="of other data"):
-        find_fitness("leaf-mig", bundles=[path])(RUN, encoder_of(method, half), half, RNG)
+        find_fitness("leaf-mig", bundles=[path])(RunDir("run"), encoder_of(method, half), half, RNG)
 
 
 def test_scores_of_the_library_and_differences() -> None:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def parser(parser: "ArgumentParser", words: Sequence[str]) -> None:
-    parser.add_argument("folders", type=str, nargs="+", help="run directories, or folders that hold some")
+    parser.add_argument("folders", type=str, nargs="+", help="runs, populations, or folders that hold some")
     parser.add_argument("--out", type=str, default="report.html", help="the page to write; Markdown if it ends in .md")
 
 

@@ -21,7 +21,7 @@ def parser(parser: "ArgumentParser", words: Sequence[str]) -> None:
     parser.add_argument("folders", type=str, nargs="*", default=["runs"], help="folders of runs; default: runs")
     parser.add_argument("--every", type=float, default=2.0, help="seconds between two looks")
     parser.add_argument("--once", action="store_true", help="look once and end")
-    parser.add_argument("--json", action="store_true", help="for scripts: look once, a list of runs")
+    parser.add_argument("--json", action="store_true", help="for scripts: look once, a list of runs and populations")
 
 
 def run(args: "Namespace") -> None:
@@ -43,11 +43,15 @@ def run(args: "Namespace") -> None:
 
 
 def _look(folders: Sequence[str]) -> "list[Progress]":
-    from unbraid.progress import progress
-    from unbraid.records import find_runs
+    from unbraid.progress import population_progress, progress, recursion_progress
+    from unbraid.records import find
 
-    now = time.time()
-    return [progress(run, now=now) for run in find_runs(folders)]
+    now, found = time.time(), find(folders)
+    return [
+        *(one for folder in found.recursions for one in recursion_progress(folder, now=now)),
+        *(population_progress(folder, folder.name, now=now) for folder in found.populations),
+        *(progress(run, now=now) for run in found.single),
+    ]
 
 
 def _table(found: "list[Progress]") -> "Table":

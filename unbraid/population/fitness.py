@@ -17,13 +17,14 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float, Float32, Int64
 
+from unbraid.atomic import atomic_file
 from unbraid.encode import encode_pixels
 from unbraid.errors import UserError, did_you_mean
 from unbraid.hparams import hp, parse
 from unbraid.metrics.dci import completeness, disentanglement
 from unbraid.metrics.importance import Learn, boosting, trees
 from unbraid.metrics.information import bin_codes, information_gap, information_matrix
-from unbraid.metrics.udr import gaussian_kl, surrogate_kl, udr
+from unbraid.metrics.udr import UDR, gaussian_kl, surrogate_kl, udr
 from unbraid.population.intervals import Fidelity
 from unbraid.population.library_scores import LibraryScore, library_names
 from unbraid.population.posteriors import check_several, posteriors
@@ -78,10 +79,25 @@ class Agreement:
         check_several(method)
 
     def __call__(self, run: RunDir, encoder: Encoder, dataset: Dataset, rng: np.random.Generator) -> float:
-        return float(self.scores(encoder.method, dataset).mean())
+        found = self._agreement(encoder.method, dataset)
+        if found is None:
+            return 0.0
+        active = [int(mask.sum()) for mask in found.active]
+        with atomic_file(run.path / "udr.npz") as temporary, temporary.open("wb") as file:
+            np.savez(file, scores=found.scores, active=active, pairwise=found.pairwise)
+        return found.mean
 
     def scores(self, method: Method, dataset: Dataset) -> Float[np.ndarray, " m"]:
         """UDR of each network; 0 for fewer than 40 images, which are no evidence.
+
+        Raises:
+            UserError: If the method trains one network only.
+        """
+        found = self._agreement(method, dataset)
+        return np.zeros(check_several(method)) if found is None else found.scores
+
+    def _agreement(self, method: Method, dataset: Dataset) -> UDR | None:
+        """None if the images are too few, or a code is not finite.
 
         Raises:
             UserError: If the method trains one network only.
@@ -90,14 +106,14 @@ class Agreement:
         rows = np.random.RandomState(self.seed).permutation(len(dataset))[:num]
         means, log_variances = posteriors(method, dataset.images[rows])
         if num < LEAST_UDR_ROWS or not (np.isfinite(means).all() and np.isfinite(log_variances).all()):
-            return np.zeros(len(means))
+            return None
         pairs = list(zip(means, log_variances))
         if self.fidelity == "fixed":
             kl = [gaussian_kl(mean, log_variance) for mean, log_variance in pairs]
         else:
             kl = [surrogate_kl(mean, log_variance / 2, _UDR_BATCH) for mean, log_variance in pairs]
         kl = [np.nan_to_num(one, posinf=1e30) for one in kl]  # exp overflows, the dimension is in use
-        return udr(list(means), rng=stream(0, "order"), kl=kl, threshold=self.threshold, num_points=num).scores
+        return udr(list(means), rng=stream(0, "order"), kl=kl, threshold=self.threshold, num_points=num)
 
 
 @dataclass(frozen=True, kw_only=True)

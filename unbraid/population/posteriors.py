@@ -42,10 +42,11 @@ def posteriors(method: Method, images: np.ndarray) -> tuple[Float32[np.ndarray, 
     return _apply(method.posteriors, method, images)
 
 
-def check_several(method: Method) -> None:
-    """Raises: UserError if the method trains one network only."""
+def check_several(method: Method) -> int:
+    """How many networks the method trains. Raises: UserError if it is one."""
     if not isinstance(method, Ensemble) or method.num_models < 2:
         raise UserError("UDR compares several networks of one setting: train beta-tcvae, or another, with num_models=5")
+    return method.num_models
 
 
 def _apply(network: Callable[[Tensor], Pair], method: Method, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

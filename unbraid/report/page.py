@@ -12,10 +12,12 @@ from markupsafe import Markup
 from rich.console import Console
 from rich.progress import track
 
-from unbraid.records import find_runs, read_lines
+from unbraid.records import Found, find, read_lines
 from unbraid.report import plots
 from unbraid.report.bias import BiasView, bias_view
 from unbraid.report.partitions import PartitionsView, across_seeds, partitions_view
+from unbraid.report.populations import PopulationView, population_view
+from unbraid.report.recursions import RecursionView, recursion_view
 from unbraid.report.runs import Run, flatten, open_runs, read_arrays, read_mapping, records_of, write_text
 from unbraid.report.selection import Selection, headed, selection, summary, validation_kind
 from unbraid.report.tables import Table, Tradeoff, score_rows, tables, tradeoff
@@ -105,16 +107,26 @@ _PARTS = {
 
 
 def write_page(folders: Iterable[Path | str], out: Path | str) -> Path:
-    """Read every run, draw, and write the page in one go."""
-    found = find_runs(folders)
-    runs = open_runs([folder for folder in found if folder.is_done()])
+    """Read every run and population, draw, and write the page in one go."""
+    found = find(folders)
+    runs = open_runs([folder for folder in found.runs if folder.is_done()])
+    sections = _sections(runs)
     page = _template().render(
         date=datetime.date.today().isoformat(),
-        sections=_sections(runs),
+        sections=sections,
+        searches=_searches(found),
+        shown={view.folder: (section, view) for section in sections for group in section.groups for view in group},
         colors={run.label: run.style.color for run in runs},
-        unfinished=[str(folder.path) for folder in found if not folder.is_done()],
+        unfinished=[str(folder.path) for folder in found.runs if not folder.is_done()],
     )
     return write_text(Path(out), page)
+
+
+def _searches(found: Found) -> list[RecursionView | PopulationView]:
+    return [
+        *(recursion_view(folder) for folder in found.recursions),
+        *(population_view(folder, folder.name) for folder in found.populations),
+    ]
 
 
 def _template() -> Template:

@@ -100,7 +100,7 @@ def tradeoff_figure(found: Tradeoff, styles: Mapping[str, MethodStyle]) -> Marku
             f" content {point['content']:.3f} {interval(point['content_low'], point['content_high'])}"
             for name, point in found.plotted.items()
         )
-        return _svg(figure, f"Scatter of leakage against content on {found.data}. {points}.", f"scatter {found.data}")
+        return svg(figure, f"Scatter of leakage against content on {found.data}. {points}.", f"scatter {found.data}")
 
 
 def _chance_lines(axes: Axes, found: Tradeoff) -> None:
@@ -167,7 +167,7 @@ def map_figure(codes: Codes, points: Float[np.ndarray, "n 2"], column: str, name
         if not named:
             bar = figure.colorbar(dots, ax=axes, orientation="horizontal", shrink=0.7, aspect=28, pad=0.02)
             bar.outline.set_visible(False)  # type: ignore[operator]
-        drawn = _svg(figure, f"Map of {len(points)} test codes coloured by {column}.", name)
+        drawn = svg(figure, f"Map of {len(points)} test codes coloured by {column}.", name)
     names = codes.spec.values.get(column) or [str(value) for value in range(size or 0)]
     return Map(drawn, list(zip(VALUE_COLORS, names)) if named else [])
 
@@ -193,7 +193,7 @@ def curves_figure(lines: Sequence[Mapping[str, Any]], color: str, name: str) -> 
             axes.set_title(key, fontsize=10.5, loc="left")
             axes.set_xlabel(clock, fontsize=9.5)
         last = ", ".join(f"{key} ends at {_last(lines, key):.3g}" for key in keys)
-        return _svg(figure, f"Training curves: {last}.", name)
+        return svg(figure, f"Training curves: {last}.", name)
 
 
 def weights_figure(weight: Float[np.ndarray, " n"], aligned: Bool[np.ndarray, " n"] | None, name: str) -> Markup | None:
@@ -218,14 +218,14 @@ def weights_figure(weight: Float[np.ndarray, " n"], aligned: Bool[np.ndarray, " 
         axes.set(xlabel="W: near 1 where the biased network fails", ylabel="share of each", xlim=(0, 1), ylim=(0, None))
         figure.legend(loc="outside lower center", ncols=2)
         medians = "; ".join(f"{word}: median {np.median(values):.3f}" for word, values in groups.items())
-        return _svg(figure, f"Histogram of the weight W of training images. {medians}.", name)
+        return svg(figure, f"Histogram of the weight W of training images. {medians}.", name)
 
 
 def _last(lines: Sequence[Mapping[str, Any]], key: str) -> float:
     return float(next(line[key] for line in reversed(lines) if line.get(key) is not None))
 
 
-def _svg(figure: Figure, alt: str, name: str) -> Markup:
+def svg(figure: Figure, alt: str, name: str) -> Markup:
     """The figure as an element to stand inside HTML; ``name`` keeps its ids apart from those of other figures."""
     text = io.StringIO()
     with matplotlib.rc_context({"svg.hashsalt": name}):
@@ -233,7 +233,13 @@ def _svg(figure: Figure, alt: str, name: str) -> Markup:
     body = text.getvalue()
     body = re.sub(r"<metadata>.*?</metadata>\s*", "", body[body.index("<svg") :], flags=re.DOTALL)
     body = re.sub(r'<g id="[^"]*"', "<g", body)
+    body = re.sub(r' (?:d|x|y)="[^"]*"', _rounded, body)
     return Markup(body.replace("<svg", Markup('<svg role="img" aria-label="{}"').format(alt), 1))
+
+
+def _rounded(attribute: re.Match[str]) -> str:
+    """Coordinates to a hundredth of a point: most of a large figure is their digits."""
+    return re.sub(r"(\.\d\d)\d+", r"\1", attribute[0])
 
 
 def thumb_uri(image: UInt8[np.ndarray, "h w c"]) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 
 from unbraid.atomic import atomic_file
 from unbraid.errors import DataError, UserError
-from unbraid.records import Record, RunDir, read_json
+from unbraid.records import Record, RunDir, best_run, read_json
 from unbraid.report import plots
 
 
@@ -22,15 +22,12 @@ class Run:
     folder: RunDir
     config: Mapping[str, Any]
     label: str  # the method, and what sets this run apart from others of the same method
+    seed: int  # its own or, of the best of a population, the population's
     style: plots.MethodStyle
 
     @property
     def data(self) -> str:
         return str(self.config["data"])
-
-    @property
-    def seed(self) -> int:
-        return int(settings_of(self.config).get("seed", 0))
 
 
 def open_runs(folders: Sequence[RunDir]) -> list[Run]:
@@ -39,17 +36,45 @@ def open_runs(folders: Sequence[RunDir]) -> list[Run]:
     for folder, config in zip(folders, configs):
         if missing := [key for key in ("method", "data") if key not in config]:
             raise UserError(f"{folder.config} does not say its {' and '.join(missing)}; it was not written by unbraid")
-    labels = _labels(configs)
+    asked = [_asked(folder) or config for folder, config in zip(folders, configs)]
+    labels = _labels(asked)
     styles = plots.method_styles(set(labels))
     return [
-        Run(folder=folder, config=config, label=label, style=styles[label])
-        for folder, config, label in zip(folders, configs, labels)
+        Run(folder=folder, config=config, label=label, seed=int(settings_of(one).get("seed", 0)), style=styles[label])
+        for folder, config, label, one in zip(folders, configs, labels, asked)
     ]
+
+
+def _asked(folder: RunDir) -> Mapping[str, Any] | None:
+    """What a population was asked for if this is its best run, or a recursion if this is its model.
+
+    The run's own hyper-parameters and seed were found on the way: by them, two seeds of a population would be two
+    methods.
+    """
+    place = folder.path.resolve()
+    for owner in (place.parent, *place.parents[2:3]):
+        best = best_run(owner)
+        if best is None or best.path.resolve() != place:
+            continue
+        population, recursion = owner / "population.json", owner / "recursion.json"
+        asked: dict[str, Any] = read_json(population if population.is_file() else recursion, _as_run)
+        return asked
+    return None
+
+
+def _as_run(asked: Mapping[str, Any]) -> dict[str, Any]:
+    member, settings = asked["member"], asked["settings"]
+    kind = "recursion" if "recursion" in asked else f"population by {settings['fitness']}"
+    return {
+        **member,
+        "method": f"{member['method'].rpartition(':')[2]}, {kind}",
+        "search": {**settings, **asked.get("fitness_options", {}), **asked.get("recursion", {})},
+    }
 
 
 def _labels(configs: Sequence[Mapping[str, Any]]) -> list[str]:
     """The method of each run, plus the settings in which runs of one method on one data set differ."""
-    named = ("views", "clip_norm", "hparams", "options")
+    named = ("views", "clip_norm", "hparams", "options", "search")
     settings = [flatten({key: settings_of(config).get(key) for key in named}) for config in configs]
     owners = [(config["method"].rpartition(":")[2], config["data"]) for config in configs]
     labels = []
@@ -79,7 +104,7 @@ def read_mapping(path: Path) -> Mapping[str, Any]:
     return values
 
 
-def labelledrecords_of(folders: Sequence[RunDir]) -> list[Record]:
+def labelled_records(folders: Sequence[RunDir]) -> list[Record]:
     """Every score of these runs, under the name that tells the runs of one method apart."""
     return [record for run in open_runs(folders) for record in records_of(run)]
 

@@ -1,26 +1,48 @@
 """The sentences and the tables of the page as Markdown."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
 
-from unbraid.records import find_runs
-from unbraid.report import bias, partitions
+from unbraid.records import Found, find
+from unbraid.report import bias, history, partitions
+from unbraid.report.recursions import HEADERS, name_of, open_recursion
 from unbraid.report.runs import Run, open_runs, read_arrays, records_of, write_text
 from unbraid.report.selection import headed, selection, summary, validation_kind
-from unbraid.report.tables import markdown, score_rows, tables, tradeoff
+from unbraid.report.tables import markdown, markdown_table, score_rows, tables, tradeoff
 from unbraid.tables import Codes
 
 
 def write_markdown(folders: Iterable[Path | str], out: Path | str) -> Path:
-    """Every finished run, data set by data set."""
-    runs = open_runs([folder for folder in find_runs(folders) if folder.is_done()])
+    """Every population, and every finished run, data set by data set."""
+    found = find(folders)
+    runs = open_runs([folder for folder in found.runs if folder.is_done()])
     rows = score_rows(record for run in runs for record in records_of(run))
     parts = [
         _part(data, [run for run in runs if run.data == data], rows) for data in dict.fromkeys(run.data for run in runs)
     ]
-    return write_text(Path(out), "\n".join(parts) or "No run is finished.\n")
+    return write_text(Path(out), "\n".join([*_searches(found), *parts]) or "No run is finished.\n")
+
+
+def _searches(found: Found) -> Iterator[str]:
+    for folder in found.recursions:
+        recursion = open_recursion(folder)
+        yield _headed(folder.name, recursion.sentences, markdown_table(HEADERS, [one.cells for one in recursion.steps]))
+        for place, one in recursion.histories.items():
+            yield _population(f"{folder.name}: {name_of(place)}", one)
+    for folder in found.populations:
+        yield _population(folder.name, history.open_history(folder))
+
+
+def _population(title: str, one: history.History) -> str:
+    table = history.ranking(one)
+    return _headed(title, history.sentences(one), markdown_table(table.headers, table.rows, table.numbers))
+
+
+def _headed(title: str, said: Iterable[str], table: str) -> str:
+    lines = "".join(f"- {line}\n" for line in said)
+    return f"## {title}\n\n{lines}\n{table}"
 
 
 def _part(data: str, runs: Sequence[Run], rows: pd.DataFrame) -> str:
@@ -37,5 +59,5 @@ def _part(data: str, runs: Sequence[Run], rows: pd.DataFrame) -> str:
             said += partitions.sentences(arrays)
         found += [f"{run.label}, seed {run.seed}: {line}" for line in said]
     chosen = selection(rows, data, validation)
-    lines = "".join(f"- {line}\n" for line in summary(chosen, tradeoff(rows, data)) + found)
-    return f"## {data}\n\n{lines}\n{markdown(headed(chosen, tables(rows[rows['data'] == data])))}"
+    said = summary(chosen, tradeoff(rows, data)) + found
+    return _headed(data, said, markdown(headed(chosen, tables(rows[rows["data"] == data]))))
