@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from unbraid.config import RunConfig
-from unbraid.run import Encoder
+from unbraid.encoder import Encoder
 from unbraid.tables import Dataset, DataSpec
 from unbraid.types import Method
 

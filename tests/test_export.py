@@ -10,6 +10,7 @@ from desk import refuse, say
 from safetensors.numpy import load_file
 
 from unbraid import run as runs
+from unbraid.encoder import load
 from unbraid.errors import UserError
 from unbraid.export import export
 
@@ -25,7 +26,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def expected(folder):
-    encoder = runs.load(folder)
+    encoder = load(folder)
     height, width = encoder.spec.image_shape[1:]
     images = IMAGES[:, :height, :width] if height <= 28 else np.zeros((5, height, width, 3), np.uint8) + IMAGES.mean()
     images = images.astype(np.uint8)
@@ -48,7 +49,7 @@ def test_torch(folder, expected, tmp_path):
 
 def test_safetensors(folder, tmp_path):
     weights = load_file(export(folder, tmp_path / "encoder.safetensors", "safetensors"))
-    method = runs.load(folder).method
+    method = load(folder).method
     assert set(weights) == set(method.state_dict())
     assert json.loads((tmp_path / "encoder.json").read_text())["method"] == "dcodr-norec"
 

@@ -5,11 +5,11 @@ import pytest
 from desk import DATA, say
 from fake_bias import ColourReader, Divider, Untrained, biased_dataset, is_aligned
 
+from unbraid import encoder
 from unbraid import export as exporting
-from unbraid import run as runs
 from unbraid.config import RunConfig
+from unbraid.encoder import Encoder
 from unbraid.errors import UserError
-from unbraid.run import Encoder
 
 TINY = ["--preset", "tiny", "--epochs", "1", "--device", "cpu", "--precision", "fp32", "--metrics", "accuracy"]
 CONFIG = RunConfig.make("vanilla", "digits")
@@ -52,5 +52,5 @@ def test_the_table_works_as_the_bias_of_group_dro(tmp_path, capsys):
     assert "is written" in say(capsys, "export", run, "--format", "groups", "--out", table)
     words = ("train", "group-dro", "--data", DATA, "--columns", table, "--bias", "biased_answer")
     say(capsys, *words, "--out", tmp_path / "dro", *TINY)
-    assert runs.open_config(runs.RunDir(tmp_path / "dro")).options.columns == str(table)
-    assert runs.load(tmp_path / "dro").spec.bias == "biased_answer"
+    assert encoder.open_config(encoder.RunDir(tmp_path / "dro")).options.columns == str(table)
+    assert encoder.load(tmp_path / "dro").spec.bias == "biased_answer"

@@ -7,10 +7,10 @@ from desk import DATA, say
 
 from unbraid.cli import main
 from unbraid.config import RunConfig
+from unbraid.encoder import load
 from unbraid.errors import UserError
 from unbraid.methods import method
 from unbraid.records import RunDir
-from unbraid.run import load
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "own_method.py"
 NAME = f"{EXAMPLE}:RotationPrediction"

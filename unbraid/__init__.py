@@ -5,14 +5,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from unbraid.card import audit, score
-    from unbraid.run import load, train
+    from unbraid.encoder import load
+    from unbraid.run import train
 
 __version__ = "0.1.0"
 __all__ = ["audit", "load", "score", "train"]
 
 _HOMES = {
     "audit": "unbraid.card",
-    "load": "unbraid.run",
+    "load": "unbraid.encoder",
     "score": "unbraid.card",
     "train": "unbraid.run",
 }

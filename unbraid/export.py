@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 from unbraid.atomic import atomic_file
 from unbraid.data.more_columns import ROW, value_names
+from unbraid.encoder import Encoder, load, load_data
 from unbraid.errors import UserError, did_you_mean
 from unbraid.partitions.bank import PartitionBank
-from unbraid.run import Encoder, load, load_data
 from unbraid.samples.bias import seen_by_both
 from unbraid.samples.partitions import bank_of
 from unbraid.tables import Dataset

@@ -2,42 +2,25 @@
 
 import dataclasses
 import datetime
-import importlib.metadata
-import os
-import platform
-import subprocess
-import sys
 import time
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-from jaxtyping import Float32
-
-from unbraid import augment, checkpoint, data
+from unbraid import augment, checkpoint
 from unbraid.atomic import recover_folder
 from unbraid.config import RunConfig
-from unbraid.encode import as_pixels, encode_dataset, encode_pixels
+from unbraid.encoder import build, load_data, open_config
+from unbraid.environment import environment
 from unbraid.errors import UserError
+from unbraid.evaluation import evaluate
 from unbraid.loader import Loader
-from unbraid.metrics import check_names, everyday, score
-from unbraid.metrics.bias import aligned_values
 from unbraid.nets import PerceptualDistance, sync_batch_norm
 from unbraid.nets.precision import MEMORY_FORMATS, apply_precision
-from unbraid.records import Record, RunDir, Score, keep_lines, read_json, read_lines, write_json
-from unbraid.samples import save_samples
-from unbraid.samples.bias import save_bias
-from unbraid.samples.partitions import save_partitions
-from unbraid.seeds import integer
-from unbraid.selection import selected
+from unbraid.records import RunDir, read_json, write_json
 from unbraid.tables import Dataset, DataSpec
 from unbraid.types import Method
 from unbraid.watch import find_watch
-
-FIRST_SCORES = ("leakage", "informativeness", "six-layer-probe", "retrieval")
 
 
 def train(method: str, data: str = "digits", *, out: Path | str | None = None, **options: Any) -> RunDir:
@@ -145,33 +128,6 @@ def _begin(run: RunDir, config: RunConfig, spec: DataSpec) -> None:
         write_json(run.config, config.to_dict())
 
 
-def load_data(config: RunConfig) -> Dataset:
-    return data.load(config.data, config.options)
-
-
-def build(config: RunConfig, spec: DataSpec) -> Method:
-    """The method with its initial weights, which the seed decides.
-
-    Raises:
-        UserError: If the data lack what the method needs.
-    """
-    for role in config.kind.needs.labels:
-        if not (spec.factors if role == "factors" else getattr(spec, role)):
-            columns = ", ".join(spec.sizes)
-            raise UserError(
-                f"{config.method} needs a {role}: give --{role}, one of {columns}"
-                if columns
-                else f"{config.method} needs a {role}, and {spec.name} has no categorical column; give it labels"
-            )
-    torch.manual_seed(integer(config.settings.seed, "init"))
-    try:
-        return config.kind(config.hparams, spec)
-    except UserError:
-        raise
-    except ValueError as error:
-        raise UserError(f"{config.method} cannot be built for {spec.name}: {error}") from None
-
-
 def fit(config: RunConfig, dataset: Dataset, run: RunDir, accelerator: Any) -> None:
     """Train to the last epoch, or go on where the run stopped."""
     from unbraid.trainer import Trainer
@@ -259,133 +215,6 @@ def _precision(config: RunConfig, method: Method, loader: Loader, run: RunDir, a
         )
     accelerator.wait_for_everyone()
     return chosen
-
-
-def evaluate(
-    run: RunDir,
-    metrics: Sequence[str] | None = None,
-    *,
-    dataset: Dataset | None = None,
-    device: torch.device | str = "cpu",
-) -> list[Score]:
-    """Encode the data with a trained run and score the codes: ``codes.npz``, ``samples.npz``, ``scores.jsonl``.
-
-    Scores that are computed anew replace the old ones; others stay.
-
-    Args:
-        metrics: Names of ``unbraid list metrics``; "all" among them: every one that is not slow. Default: the probes
-            and retrieval.
-    """
-    check_names([name for name in metrics or () if name != "all"])
-    encoder = load(run.path, device)
-    dataset = dataset or load_data(encoder.config)
-    codes = encode_dataset(encoder.method, dataset)
-    codes.save(run.codes)
-    save_samples(run.samples, encoder.method, dataset, codes, encoder.config.settings.seed)
-    save_bias(run.bias, encoder.method, dataset, encoder.config.settings.seed)
-    save_partitions(run.partitions, encoder.method, dataset, encoder.config.settings.seed)
-    asked = metrics or FIRST_SCORES
-    names = [known for name in asked for known in (everyday(codes.spec) if name == "all" else [name])]
-    scores = score(codes, dict.fromkeys(names), seed=encoder.config.settings.seed)
-    scores += _selected(run, dataset)
-    write_scores(run, encoder.config, scores)
-    return scores
-
-
-def _selected(run: RunDir, dataset: Dataset) -> list[Score]:
-    """Accuracies at the moments of training that the rules of selection choose; none for what predicts nothing."""
-    spec, lines = dataset.spec, list(read_lines(run.accuracy))
-    if spec.label is None or not lines:
-        return []
-    aligned = None
-    if spec.bias:
-        label, bias = (dataset.columns[name][dataset.rows("train")] for name in (spec.label, spec.bias))
-        values = aligned_values(label, bias, (spec.sizes[spec.label], spec.sizes[spec.bias]))
-        aligned = values[:, None] == np.arange(spec.sizes[spec.bias])
-    return selected(lines, spec.label, aligned, bias=spec.bias or "")
-
-
-def write_scores(run: RunDir, config: RunConfig, scores: Sequence[Score]) -> None:
-    """Add scores to ``scores.jsonl``; they replace those of the same metric, column and variant."""
-    state = checkpoint.load_state(run.checkpoint)
-    epoch = round(state.get("epochs", config.hparams.epochs * state["step"] / max(state["num_steps"], 1)))
-    place = {"run": run.name, "method": config.method_name, "data": config.data, "seed": config.settings.seed}
-    version = importlib.metadata.version("unbraid")
-    records = [Record.of(one, **place, epoch=epoch, version=version) for one in scores]
-    new = {(record.metric, record.column, record.variant) for record in records}
-    old = [record for record in run.records() if (record.metric, record.column, record.variant) not in new]
-    keep_lines(run.scores, [dataclasses.asdict(record) for record in old + records])
-
-
-@dataclasses.dataclass(frozen=True)
-class Encoder:
-    """A trained run, ready to encode."""
-
-    method: Method
-    config: RunConfig
-    spec: DataSpec
-
-    def encode(self, images: Any) -> Float32[np.ndarray, "n d"]:
-        """Codes of images, in evaluation mode.
-
-        Args:
-            images: uint8 (N, H, W, C) or (N, H, W), floats in [0, 1] (N, C, H, W), or paths of image files.
-
-        Raises:
-            DataError: If they are none of these, or of another size than the encoder's.
-        """
-        return encode_pixels(self.method, as_pixels(images, self.spec))
-
-
-def load(path: os.PathLike[str] | str, device: torch.device | str = "cpu") -> Encoder:
-    """The encoder of a run directory. Raises: UserError if there is none, or it is damaged."""
-    run = RunDir(path)
-    config = open_config(run)
-    recover_folder(run.checkpoint)
-    if not run.checkpoint.is_dir():
-        raise UserError(f"{run.path} has no checkpoint yet; train it first")
-    spec = read_json(run.spec, DataSpec.from_dict)
-    method = build(dataclasses.replace(config, hparams=_offline(config.hparams)), spec)
-    method.load_state_dict(checkpoint.load_weights(run.checkpoint))
-    return Encoder(method.to(device).to(memory_format=torch.channels_last).eval(), config, spec)
-
-
-def _offline(hparams: Any) -> Any:
-    """The same network without fetching initial weights, which the checkpoint replaces at once."""
-    plain = {"weights": "none", "perceptual": "random"}
-    return dataclasses.replace(hparams, **{name: plain[name] for name in plain if hasattr(hparams, name)})
-
-
-def open_config(run: RunDir) -> RunConfig:
-    """Raises: UserError if the folder holds no run, or one of another version."""
-    if not run.exists():
-        raise UserError(f"no run at {run.path} (a folder with config.json)")
-    return read_json(run.config, RunConfig.from_dict)
-
-
-def environment() -> dict[str, Any]:
-    """What a reader needs to know of the machine and the versions."""
-    names = ("torch", "torchvision", "accelerate", "numpy", "scikit-learn")
-    return {
-        "version": importlib.metadata.version("unbraid"),
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "command": " ".join(["unbraid", *sys.argv[1:]]) if sys.argv[0].endswith("unbraid") else "",
-        "commit": _commit(),
-    } | {name: importlib.metadata.version(name) for name in names}
-
-
-def _commit() -> str | None:
-    """The commit of the package, when it runs from a checkout."""
-    folder = Path(__file__).parents[1]
-    command = ["git", "rev-parse", "--show-toplevel", "HEAD"]
-    try:
-        found = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout.split("\n")
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return found[1] if Path(found[0]) == folder else None  # else it is the repository of a user, around a venv
 
 
 def _flat(config: RunConfig) -> dict[str, Any]:

@@ -11,11 +11,11 @@ from desk import refuse, say
 from torch import nn
 
 from unbraid.cli import main
+from unbraid.encoder import load
 from unbraid.errors import UserError
 from unbraid.importers.dcodr import read
 from unbraid.importers.unpickle import read_settings
 from unbraid.nets import AdaINDecoder, backbone
-from unbraid.run import load
 
 RATES = {"generator": 3e-4, "latent": 3e-3, "encoder": 1e-4}
 SETTINGS = {

@@ -7,9 +7,9 @@ import torchvision
 from desk import refuse, say
 from torch import Tensor, nn
 
+from unbraid.encoder import load
 from unbraid.errors import UserError
 from unbraid.importers.disent import _spec, read
-from unbraid.run import load
 
 DIGITS = "digits:source=sklearn,size=40,num=100"
 

@@ -8,9 +8,9 @@ import torchvision
 from desk import refuse, say
 from torch import Tensor, nn
 
+from unbraid.encoder import load
 from unbraid.errors import UserError
 from unbraid.importers.ip_irm import read
-from unbraid.run import load
 
 
 class Published(nn.Module):

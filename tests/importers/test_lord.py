@@ -8,11 +8,11 @@ import torch
 from desk import refuse, say
 from torch import nn
 
+from unbraid.encoder import load
 from unbraid.errors import UserError
 from unbraid.importers.lord import read
 from unbraid.nets import AdaINDecoder
 from unbraid.nets.lord_encoder import LORDEncoder
-from unbraid.run import load
 
 WIDTH, Z, DOMAIN = 4, 6, 10
 

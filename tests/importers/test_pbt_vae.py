@@ -6,8 +6,8 @@ import torch
 from desk import refuse, say
 from torch import Tensor, nn
 
+from unbraid.encoder import load
 from unbraid.importers.pbt_vae import read
-from unbraid.run import load
 
 HYPER = {"z_dim": 10, "include_mutinfo": True, "tcvae": True, "lamb": 0, "beta": 8, "mss": False,
          "device": torch.device("cpu"), "num_channels": 1}  # fmt: skip

@@ -8,9 +8,9 @@ import torch.nn.functional as F
 from fake_training import RecordingStep, tiny_batch, tiny_dataset, tiny_loader
 
 from unbraid.config import RunConfig
+from unbraid.encoder import build
 from unbraid.errors import UserError
 from unbraid.methods.group_dro import Config, GroupDRO
-from unbraid.run import build
 from unbraid.tables import DataSpec
 from unbraid.types import Batch
 

@@ -8,13 +8,13 @@ from fake_members import Inline
 
 from unbraid import checkpoint
 from unbraid.config import RunConfig
+from unbraid.encoder import open_config
 from unbraid.errors import UserError
 from unbraid.population.config import PopulationConfig
 from unbraid.population.engine import run_population
 from unbraid.population.member import train_member
 from unbraid.population.replay import replay
 from unbraid.records import RunDir, read_json, read_lines
-from unbraid.run import open_config
 
 DATA = "digits:source=sklearn,num=200"
 

@@ -12,10 +12,10 @@ import unbraid
 from unbraid import data
 from unbraid.cli import main
 from unbraid.encode import to_tensor
+from unbraid.encoder import load, load_data
 from unbraid.errors import UserError
 from unbraid.metrics.network_probe import linear_evaluation as fit
 from unbraid.records import RunDir
-from unbraid.run import load, load_data
 from unbraid.seeds import integer
 from unbraid.studies.linear_evaluation import Protocol, linear_evaluation
 

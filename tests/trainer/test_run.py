@@ -236,7 +236,7 @@ def test_a_run_goes_on_in_the_precision_it_began_with(whole):
 
 
 def test_scores_computed_anew_leave_the_others(tmp_path):
-    from unbraid.run import evaluate
+    from unbraid.evaluation import evaluate
 
     run = unbraid.train("untrained", DATA, out=tmp_path / "run", **TINY)
     before = {(record.metric, record.column, record.variant) for record in run.records()}

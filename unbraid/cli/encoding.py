@@ -27,7 +27,7 @@ def run(args: "Namespace") -> None:
     from unbraid import data
     from unbraid.data.options import DataOptions
     from unbraid.encode import encode_dataset
-    from unbraid.run import load
+    from unbraid.encoder import load
 
     if args.data is None:
         raise UserError("say what to encode with --data: a data set's name, or the path of your own images")

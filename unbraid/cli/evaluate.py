@@ -15,9 +15,9 @@ def parser(parser: "ArgumentParser", words: Sequence[str]) -> None:
 
 
 def run(args: "Namespace") -> None:
-    from unbraid import run as runs
+    from unbraid.evaluation import evaluate
     from unbraid.records import RunDir
 
     folder = RunDir(args.run)
-    runs.evaluate(folder, args.metrics)
+    evaluate(folder, args.metrics)
     say(f"{folder.scores} is written: unbraid audit {folder.path}")

@@ -98,8 +98,8 @@ def run(args: "Namespace") -> None:
         return run_labels(args)
     if not hasattr(args, "method"):
         raise UserError(f"name a method, unbraid population {args.action} METHOD ...")
+    from unbraid.evaluation import evaluate
     from unbraid.population.engine import run_population
-    from unbraid.run import evaluate
 
     config = population_config(args)
     out = Path(args.out or Path("runs") / f"{args.action}-{config.member.name}")

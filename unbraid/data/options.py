@@ -17,7 +17,7 @@ def _own(doc: str) -> dict[str, Any]:
 
 @dataclass(frozen=True, kw_only=True)
 class DataOptions:
-    """Roles, ``rows`` and ``columns`` apply to every data set; fields marked ``own_images`` only to a user's own images."""
+    """Roles, ``rows`` and ``columns`` are for every data set; fields marked ``own_images`` for own images only."""
 
     domain: str | None = field(default=None, metadata=_role("column to be invariant to"))
     label: str | None = field(default=None, metadata=_role("column to predict"))

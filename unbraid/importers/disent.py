@@ -10,12 +10,12 @@ from pathlib import Path
 
 from torch import Tensor
 
+from unbraid.encoder import build
 from unbraid.errors import UserError
 from unbraid.importers.weights import data_spec, published_config, rename, write_run
 from unbraid.nets.backbones import read_state
 from unbraid.nets.classifier import FLAT
 from unbraid.records import RunDir
-from unbraid.run import build
 from unbraid.tables import DataSpec
 
 _LAYERS = {"0": "1", "2": "3", "4": "5"}  # linear maps, ours behind a flattening

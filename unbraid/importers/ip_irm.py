@@ -5,11 +5,11 @@ The file is the state of the network alone, under ``nn.DataParallel``; its parti
 
 from pathlib import Path
 
+from unbraid.encoder import build
 from unbraid.errors import UserError
 from unbraid.importers.weights import data_spec, published_config, published_spec, rename, write_run
 from unbraid.nets.backbones import read_state
 from unbraid.records import RunDir
-from unbraid.run import build
 
 _SIDE = 32  # pixels: what the published training crops to; the network takes any
 _PARTS = {"0": "conv1", "1": "bn1", "3": "layer1", "4": "layer2", "5": "layer3", "6": "layer4"}

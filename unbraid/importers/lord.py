@@ -12,11 +12,11 @@ from pathlib import Path
 from torch import Tensor
 
 from unbraid.config import RunConfig
+from unbraid.encoder import build
 from unbraid.errors import UserError
 from unbraid.importers.weights import data_spec, published_config, published_spec, write_run
 from unbraid.nets.backbones import read_state
 from unbraid.records import RunDir
-from unbraid.run import build
 from unbraid.tables import DataSpec
 
 Groups = dict[str, list[Tensor]]

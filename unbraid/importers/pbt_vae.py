@@ -13,11 +13,11 @@ from typing import Any
 
 from torch import Tensor
 
+from unbraid.encoder import build
 from unbraid.errors import UserError
 from unbraid.importers.unpickle import read_checkpoint
 from unbraid.importers.weights import data_spec, plain, published_config, published_spec, rename, write_run
 from unbraid.records import RunDir
-from unbraid.run import build
 
 _NAMES = (
     (r"(\d)\.((?:encoder|decoder)\..*)", r"vaes.\1.\2"),

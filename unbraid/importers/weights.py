@@ -11,10 +11,12 @@ from torch import Tensor
 
 from unbraid import checkpoint, data
 from unbraid.config import RunConfig
+from unbraid.encoder import build
+from unbraid.environment import environment
 from unbraid.errors import UserError
 from unbraid.hparams import parse
 from unbraid.records import RunDir, write_json
-from unbraid.run import build, check_free, environment
+from unbraid.run import check_free
 from unbraid.tables import DataSpec
 
 

@@ -19,6 +19,7 @@ from unbraid.data import store
 from unbraid.data.bias_folder import is_bias_folder
 from unbraid.data.folder import image_names
 from unbraid.data.options import DataOptions
+from unbraid.encoder import load
 from unbraid.errors import DataError, UserError
 from unbraid.population.engine import open_population
 from unbraid.population.factor_file import Factor, read_factors, write_factors
@@ -26,7 +27,6 @@ from unbraid.population.intervals import Fidelity, split
 from unbraid.population.posteriors import learned, posterior
 from unbraid.population.traversals import save_picture
 from unbraid.records import RunDir
-from unbraid.run import load
 from unbraid.tables import Dataset
 
 _STEPS = 7  # places of a traversal, where a dimension has no values

@@ -19,6 +19,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 from rich.console import Console
 
+from unbraid.encoder import build, load_data
 from unbraid.errors import UserError
 from unbraid.population import pbt
 from unbraid.population.config import PopulationConfig
@@ -26,7 +27,6 @@ from unbraid.population.executors import Executor
 from unbraid.population.fitness import find_fitness
 from unbraid.population.schedule import Job, Line, Reason, Schedule, best_line, place_of
 from unbraid.records import RunDir, append_line, keep_lines, read_json, read_lines, write_json
-from unbraid.run import build, load_data
 
 
 @dataclass(frozen=True, kw_only=True)

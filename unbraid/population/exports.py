@@ -7,9 +7,9 @@ import numpy as np
 
 from unbraid import checkpoint
 from unbraid.atomic import atomic_folder, recover_folder
+from unbraid.encoder import load
 from unbraid.population.fitness import Agreement
 from unbraid.records import RunDir
-from unbraid.run import load
 from unbraid.tables import Dataset
 from unbraid.types import Ensemble
 

@@ -19,6 +19,7 @@ from jaxtyping import Float, Float32, Int64
 
 from unbraid.atomic import atomic_file
 from unbraid.encode import encode_pixels
+from unbraid.encoder import Encoder
 from unbraid.errors import UserError, did_you_mean
 from unbraid.hparams import hp, parse
 from unbraid.metrics.dci import completeness, disentanglement
@@ -30,7 +31,6 @@ from unbraid.population.library_scores import LibraryScore, library_names
 from unbraid.population.posteriors import check_several, posteriors
 from unbraid.population.surrogate import Bundle, draw, leaf_mig
 from unbraid.records import RunDir
-from unbraid.run import Encoder
 from unbraid.seeds import stream
 from unbraid.tables import Dataset, DataSpec
 from unbraid.types import Method

@@ -8,11 +8,11 @@ import numpy as np
 from jaxtyping import Int64
 
 from unbraid.encode import encode_dataset
+from unbraid.encoder import Encoder
 from unbraid.errors import UserError
 from unbraid.hparams import hp
 from unbraid.metrics import METRICS, score
 from unbraid.records import RunDir, Score
-from unbraid.run import Encoder
 from unbraid.tables import Dataset, DataSpec
 from unbraid.types import Method
 

@@ -8,11 +8,12 @@ from pathlib import Path
 import torch
 from filelock import FileLock
 
+from unbraid.encoder import load, open_config
 from unbraid.errors import UserError
 from unbraid.population.config import PopulationConfig
 from unbraid.population.fitness import find_fitness
 from unbraid.records import RunDir, read_json, write_json
-from unbraid.run import load, mark_done, open_config, train_weights
+from unbraid.run import mark_done, train_weights
 from unbraid.seeds import stream
 from unbraid.trainer import DivergedError
 

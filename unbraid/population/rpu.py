@@ -36,7 +36,9 @@ import numpy as np
 from jaxtyping import Float64, Int64
 
 from unbraid.atomic import atomic_file
+from unbraid.encoder import load, load_data
 from unbraid.errors import UserError
+from unbraid.evaluation import evaluate
 from unbraid.population.config import PopulationConfig
 from unbraid.population.engine import Population, run_population
 from unbraid.population.executors import Executor
@@ -48,7 +50,6 @@ from unbraid.population.posteriors import posterior
 from unbraid.population.recursion import RecursionConfig
 from unbraid.population.surrogate import Block, Bundle, Labels, surrogate_labels
 from unbraid.records import RunDir, read_json, write_json
-from unbraid.run import evaluate, load, load_data
 from unbraid.tables import Dataset
 
 SCORES = ("mig", "nmig", "dci", "sap")

@@ -6,9 +6,9 @@ from typing import Any
 
 from rich.table import Table
 
+from unbraid.encoder import open_config
 from unbraid.population.schedule import Line, best_line, place_of
 from unbraid.records import RunDir, read_lines
-from unbraid.run import open_config
 
 _MOST_ROWS = 30
 _COLUMNS = ("member", "generation", "fitness", "donor", "hyper-parameters", "now")

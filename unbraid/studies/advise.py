@@ -25,13 +25,13 @@ from unbraid.augment import views as find_views
 from unbraid.config import field_names
 from unbraid.data.options import DataOptions
 from unbraid.encode import encode_pixels, to_tensor
+from unbraid.encoder import Encoder, load
 from unbraid.errors import UserError
 from unbraid.hparams import hp
 from unbraid.methods import method as find_method
 from unbraid.metrics.intervals import bootstrap_mean
 from unbraid.metrics.random_features import RandomFeatures
 from unbraid.report.tables import interval, markdown_table, number
-from unbraid.run import Encoder, load
 from unbraid.seeds import integer, stream
 from unbraid.studies.outcome import Outcome
 from unbraid.studies.plan import Plan, Study, digest, remember, train_all

@@ -14,12 +14,12 @@ from unbraid.augment import views as find_views
 from unbraid.augment.ops import Brightness
 from unbraid.augment.recipes import Recipe
 from unbraid.encode import to_tensor
+from unbraid.encoder import load
 from unbraid.errors import UserError
 from unbraid.hparams import hp
 from unbraid.metrics.intervals import bootstrap_mean
 from unbraid.nets import PerceptualDistance, perceptual_distance
 from unbraid.report.tables import cell, markdown_table, number
-from unbraid.run import load
 from unbraid.seeds import integer, stream
 from unbraid.studies import published
 from unbraid.studies.outcome import Outcome

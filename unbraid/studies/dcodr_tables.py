@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from unbraid.evaluation import evaluate
 from unbraid.hparams import hp
 from unbraid.metrics import score
 from unbraid.records import Record, Score
 from unbraid.report import tables
-from unbraid.run import evaluate
 from unbraid.studies import comparison, published
 from unbraid.studies.outcome import Outcome
 from unbraid.studies.plan import Job, Plan, Study, digest, records, remember, train_all

@@ -24,13 +24,14 @@ from torch import Tensor, nn
 
 from unbraid import augment
 from unbraid.encode import to_tensor
+from unbraid.encoder import load, load_data
 from unbraid.errors import UserError
+from unbraid.evaluation import write_scores
 from unbraid.hparams import hp
 from unbraid.loader import Loader
 from unbraid.metrics.network_probe import linear_evaluation as fit
 from unbraid.metrics.probes import top_accuracies
 from unbraid.records import RunDir, Score
-from unbraid.run import load, load_data, write_scores
 from unbraid.seeds import integer
 from unbraid.tables import Dataset
 from unbraid.types import Features, Method, Needs

@@ -14,10 +14,11 @@ from rich.console import Console
 from unbraid import data
 from unbraid.config import RunConfig, Settings, field_names
 from unbraid.data.options import DataOptions
+from unbraid.encoder import open_config
 from unbraid.errors import UserError, did_you_mean
 from unbraid.methods import method as find_method
 from unbraid.records import Record, RunDir, keep_lines, read_lines
-from unbraid.run import check_free, open_config, train_config
+from unbraid.run import check_free, train_config
 from unbraid.studies.outcome import Outcome
 from unbraid.tables import Dataset
 
