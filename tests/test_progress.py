@@ -42,6 +42,16 @@ def test_time_left_at_the_pace_so_far(run):
     assert found.terms == {"main/contrast": 2.5}
 
 
+def test_a_run_of_so_many_steps_is_measured_by_these(run):
+    run.config.write_text(json.dumps({"hparams": {"epochs": 900}, "settings": {"max_steps": 4}}))
+    for step in (1, 2, 3):
+        append_line(run.log, {"step": step, "epoch": 40.0 + step, "seconds": 10.0 * step})
+    os.utime(run.log, (NOW, NOW))
+    found = progress(run, now=NOW)
+    assert found.fraction == 0.75
+    assert found.seconds_left == pytest.approx(10.0)
+
+
 def test_the_clock_begins_anew_when_a_run_is_resumed(run):
     trained(run, (1.0, 1000.0), (2.0, 2000.0), (3.0, 10.0), (4.0, 20.0))
     assert progress(run, now=NOW).seconds_left == pytest.approx(60.0)

@@ -126,3 +126,10 @@ def test_roles_without_a_column_are_refused():
     for roles in ({"domain": "site"}, {"label": "site"}, {"factors": ("kind", "site")}, {"targets": ("site",)}):
         with pytest.raises(DataError, match="small names columns that it does not have: site"):
             dataclasses.replace(data, spec=dataclasses.replace(data.spec, **roles))
+
+
+def test_arrays_are_shown_in_a_line():
+    codes = perfect_codes()
+    assert repr(codes).startswith("Codes(fake: ")
+    assert "domain 'domain'; label 'shape'; columns domain, shape" in repr(codes)
+    assert repr(codes).endswith(f"; {codes.z.shape[1]} dimensions)")

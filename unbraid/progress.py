@@ -27,21 +27,28 @@ class Progress:
 
 def progress(run: RunDir, *, now: float) -> Progress:
     """Where the run stands at the time ``now``, in seconds since 1970. Raises: UserError if its config is damaged."""
-    epochs = read_json(run.config, lambda config: float(config["hparams"]["epochs"]))
+    unit, whole = read_json(run.config, _length)
     lines = _last_lines(run)
     files = [file for file in (run.log, run.config, run.scores, run.done) if file.exists()]
     quiet = max(0.0, now - max(file.stat().st_mtime for file in files))
     last: dict[str, Any] = lines[-1] if lines else {}
-    fraction = 1.0 if run.is_done() or not epochs else min(1.0, last.get("epoch", 0.0) / epochs)
-    pace = _pace(lines)
+    fraction = 1.0 if run.is_done() or not whole else min(1.0, last.get(unit, 0.0) / whole)
+    pace = _pace(lines, unit)
     return Progress(
         name=run.name,
         state=_state(run, fraction, bool(lines), quiet),
         fraction=fraction,
-        seconds_left=None if pace is None or run.is_done() else pace * epochs * (1 - fraction),
+        seconds_left=None if pace is None or run.is_done() else pace * whole * (1 - fraction),
         quiet=quiet,
         terms={name: value for name, value in last.items() if "/" in name},
     )
+
+
+def _length(config: Mapping[str, Any]) -> tuple[str, float]:
+    """What a run is measured by, and how much of it there is to train."""
+    if steps := config.get("settings", {}).get("max_steps", 0):
+        return "step", float(steps)
+    return "epoch", float(config["hparams"]["epochs"])
 
 
 def population_progress(folder: Path, name: str, *, now: float) -> Progress:
@@ -122,12 +129,12 @@ def _last_lines(run: RunDir) -> list[dict[str, Any]]:
     return found
 
 
-def _pace(lines: list[dict[str, Any]]) -> float | None:
-    """Seconds per epoch; the clock of a log begins anew when its run is resumed."""
+def _pace(lines: list[dict[str, Any]], unit: str) -> float | None:
+    """Seconds per epoch, or step; the clock of a log begins anew when its run is resumed."""
     last = len(lines) - 1
     first = last
     while first > 0 and lines[first - 1]["seconds"] < lines[first]["seconds"]:
         first -= 1
-    if first >= last or lines[last]["epoch"] <= lines[first]["epoch"]:
+    if first >= last or lines[last][unit] <= lines[first][unit]:
         return None
-    return (lines[last]["seconds"] - lines[first]["seconds"]) / (lines[last]["epoch"] - lines[first]["epoch"])
+    return (lines[last]["seconds"] - lines[first]["seconds"]) / (lines[last][unit] - lines[first][unit])

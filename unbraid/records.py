@@ -74,6 +74,9 @@ class RunDir:
     def __fspath__(self) -> str:
         return str(self.path)
 
+    def __repr__(self) -> str:
+        return f"RunDir({str(self.path)!r}, {'done' if self.is_done() else 'not done'})"
+
     @property
     def name(self) -> str:
         return self.path.name

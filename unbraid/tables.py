@@ -77,6 +77,9 @@ class Dataset:
     def __len__(self) -> int:
         return len(self.images)
 
+    def __repr__(self) -> str:
+        return f"Dataset({_said(self.spec, self.split)}; images {self.spec.image_shape})"
+
     def rows(self, split: str) -> Int64[np.ndarray, " m"]:
         """Row numbers of a split, in ascending order."""
         return np.flatnonzero(self.split == SPLITS.index(split))
@@ -108,6 +111,9 @@ class Codes:
 
     def __len__(self) -> int:
         return len(self.z)
+
+    def __repr__(self) -> str:
+        return f"Codes({_said(self.spec, self.split)}; {self.z.shape[1]} dimensions)"
 
     @property
     def factors(self) -> Int64[np.ndarray, "n g"]:
@@ -163,6 +169,14 @@ class Codes:
             raise DataError(f"no codes at {path}") from None
         except (KeyError, ValueError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
             raise DataError(f"{path} is damaged or not unbraid's ({error}); delete it and evaluate again") from None
+
+
+def _said(spec: DataSpec, split: UInt8[np.ndarray, " n"]) -> str:
+    """Rows and columns in a line: what a person wants to see of arrays."""
+    counts = [f"{num} {name}" for name, num in zip(SPLITS, np.bincount(split, minlength=3), strict=True) if num]
+    roles = [f"domain {spec.domain!r}"] * bool(spec.domain) + [f"label {spec.label!r}"] * bool(spec.label)
+    columns = ", ".join([*spec.sizes, *spec.targets]) or "none"
+    return "; ".join([f"{spec.name}: {', '.join(counts)}", *roles, f"columns {columns}"])
 
 
 def _check_rows(spec: DataSpec, columns: Mapping[str, Column], split: UInt8[np.ndarray, " n"], num_rows: int) -> None:
