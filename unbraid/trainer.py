@@ -30,6 +30,9 @@ class DivergedError(UserError):
     """A term of the loss is no longer finite."""
 
 
+_SAME = 1e-6  # of an epoch: what rounding may add to a sum of parts
+
+
 @runtime_checkable
 class Watch(Protocol):
     """What looks at the method from time to time."""
@@ -133,12 +136,14 @@ class Trainer:
             self.sums[key] = self.sums.get(key, 0.0) + value.detach() * self.weight
 
     def _begin_epoch(self) -> None:
-        epoch, step = divmod(self.done, self.loader.num_batches)
-        if step == 0:
+        """Each epoch begins once, also where a run goes on from another that ended within one."""
+        epoch = math.floor(self.epochs + _SAME)
+        step_before = self.epochs - 1 / self.loader.num_batches
+        begun = math.ceil(self.epochs_before - _SAME) if self.done == 0 else math.floor(step_before + _SAME) + 1
+        if epoch >= begun:
             torch.manual_seed(integer(self.seed, "epoch", epoch))
             self.weight = 1.0
-            batches = self.loader.in_order(self.method.cfg.batch_size, epoch)
-            self.method.begin_epoch(math.ceil(self.epochs_before) + epoch, batches, self.step)
+            self.method.begin_epoch(epoch, self.loader.in_order(self.method.cfg.batch_size, epoch), self.step)
 
     def _measure(self) -> None:
         if self.watch is None or not self.accelerator.is_main_process:

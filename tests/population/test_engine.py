@@ -1,5 +1,6 @@
 """The controller with members that train in no time: who follows whom, what is kept, and death at every moment."""
 
+import dataclasses
 import json
 import shutil
 
@@ -12,9 +13,9 @@ from filelock import FileLock
 from unbraid.config import RunConfig
 from unbraid.errors import UserError
 from unbraid.population import pbt
-from unbraid.population.engine import open_population, run_population
+from unbraid.population.engine import finished, open_population, run_population
 from unbraid.population.schedule import lineage
-from unbraid.records import read_json
+from unbraid.records import read_json, write_json
 
 
 @pytest.fixture(scope="module")
@@ -217,7 +218,7 @@ def test_two_controllers_do_not_share_a_folder(tmp_path):
 
 
 def test_other_folders_are_left_alone(whole, tmp_path):
-    with pytest.raises(UserError, match="holds a population that differs in members; choose another"):
+    with pytest.raises(UserError, match=r"holds a population that differs in settings\.members; choose another"):
         run_population(population(members=6), whole.folder, Inline())
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "a.png").touch()
@@ -225,3 +226,23 @@ def test_other_folders_are_left_alone(whole, tmp_path):
         run_population(population(), tmp_path / "photos", Inline())
     with pytest.raises(UserError, match="no finished population"):
         open_population(tmp_path)
+
+
+def test_a_generation_that_lost_a_line_is_judged_again(whole, tmp_path):
+    shutil.copytree(whole.folder, tmp_path / "p")
+    (tmp_path / "p" / "result.json").unlink()
+    history = tmp_path / "p" / "history.jsonl"
+    history.write_text("".join(history.read_text().splitlines(keepends=True)[:-2]))
+    assert run_population(population(), tmp_path / "p", Inline()).history == whole.history
+
+
+def test_options_of_one_name_do_not_hide_each_other(tmp_path):
+    config = population()
+    asked = dataclasses.replace(config, fitness_options={"seed": 7})
+    other = dataclasses.replace(
+        asked, member=dataclasses.replace(asked.member, settings=dataclasses.replace(asked.member.settings, seed=9))
+    )
+    (tmp_path / "p").mkdir()
+    write_json(tmp_path / "p" / "population.json", asked.to_dict())
+    with pytest.raises(UserError, match=r"differs in member\.settings\.seed;"):
+        finished(other, tmp_path / "p")

@@ -6,6 +6,7 @@ import torch
 import unbraid
 from unbraid import checkpoint
 from unbraid.errors import UserError
+from unbraid.methods.vanilla import Vanilla
 from unbraid.records import read_lines
 
 DATA = "digits:source=sklearn,num=200"
@@ -56,3 +57,15 @@ def test_what_cannot_be_gone_on_from(first, tmp_path):
         train(first, tmp_path / "c", backbone="mlp", epochs=3)
     with pytest.raises(UserError, match=r"trained 0\.5 epochs; give --epochs above that"):
         train(first, tmp_path / "d", epochs=0)
+
+
+def test_each_epoch_begins_once_in_whatever_pieces_it_is_trained(tmp_path, monkeypatch):
+    begun = []
+    monkeypatch.setattr(Vanilla, "begin_epoch", lambda method, epoch, passes, step: begun.append(epoch))
+    before = ""
+    for piece, steps in enumerate((3, 4, 3, 10, 7)):  # of ten batches an epoch
+        run = unbraid.train(
+            "vanilla", DATA, out=tmp_path / str(piece), **TINY, start_from=before, max_steps=steps, epochs=9
+        )
+        before = str(run.path)
+    assert begun == [0, 1, 2]

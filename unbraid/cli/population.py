@@ -100,6 +100,7 @@ def run(args: "Namespace") -> None:
         raise UserError(f"name a method, unbraid population {args.action} METHOD ...")
     from unbraid.evaluation import evaluate
     from unbraid.population.engine import run_population
+    from unbraid.population.exports import choose_agreed
 
     config = population_config(args)
     out = Path(args.out or Path("runs") / f"{args.action}-{config.member.name}")
@@ -109,6 +110,7 @@ def run(args: "Namespace") -> None:
     with executor(args, out) as chosen, shown(config, out):
         done = run_population(config, out, chosen)
     if not done.best.scores.is_file():
+        choose_agreed(done.best)
         evaluate(done.best, config.member.settings.metrics)
     say(f"best {config.settings.fitness}: {done.fitness:.4f}; {_WHY[done.reason]}")
     return say(f"{done.best.path} is done: unbraid audit {done.best.path}")

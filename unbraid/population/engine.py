@@ -105,9 +105,10 @@ def open_population(folder: os.PathLike[str] | str) -> Population:
 
 
 def _flat(values: Any, name: str = "") -> dict[str, Any]:
+    """Leaves by their path, such as ``member.settings.seed``."""
     if not isinstance(values, dict):
         return {name: values}
-    return {key: value for part in values for key, value in _flat(values[part], part).items()}
+    return {key: value for part in values for key, value in _flat(values[part], f"{name}.{part}".lstrip(".")).items()}
 
 
 class _Controller:
@@ -120,6 +121,8 @@ class _Controller:
         self.done: deque[Job] = deque()  # not yet in the history
 
     def run(self) -> None:
+        if not self.schedule.settings.asynchronous:
+            self.lines = self.schedule.whole(self.lines)
         keep_lines(self.history, self.lines)  # without a last line cut short
         reason = self._asynchronous() if self.schedule.settings.asynchronous else self._synchronous()
         if (winner := best_line(self.lines)) is None:
@@ -135,9 +138,10 @@ class _Controller:
                 self._give_out(job)
             self._forget()
             done = {job.member: self._line(job) for job in self._as_completed()}
-            self.lines += [done[job.member] for job in jobs]
+            lines = [done[job.member] for job in jobs]
+            self.lines += lines
             keep_lines(self.history, self.lines)
-            self._tell()
+            _tell(lines)
         return reason
 
     def _due(self) -> list[Job]:
@@ -160,7 +164,8 @@ class _Controller:
             append_line(self.history, line)
             self.lines.append(line)
             latest[job.member] = line
-            self._tell()
+            if len(self.lines) % self.schedule.settings.members == 0:
+                _tell(self.lines[-self.schedule.settings.members :])
             if (successor := self.schedule.successor(line, latest)) is not None:
                 self._give_out(successor)
             self._forget()
@@ -198,16 +203,6 @@ class _Controller:
     def _line(self, job: Job) -> Line:
         return dataclasses.asdict(job) | read_json(self.folder / job.place / "fitness.json")
 
-    def _tell(self) -> None:
-        """One line for each generation, or as many members."""
-        if len(self.lines) % (size := self.schedule.settings.members):
-            return
-        known = [line["fitness"] for line in self.lines[-size:] if line["fitness"] is not None]
-        values = f"best {max(known):.4f}, median {statistics.median(known):.4f}" if known else "all diverged"
-        lost = f", {size - len(known)} diverged" if 0 < len(known) < size else ""
-        generation = self.lines[-1]["generation"]
-        Console(stderr=True).print(f"generation {generation}: {values}{lost}", highlight=False)
-
     def _forget(self) -> None:
         """Delete the checkpoints that nobody can go on from; the best ever stays."""
         latest = {line["member"]: place_of(line) for line in self.lines}
@@ -218,3 +213,11 @@ class _Controller:
         for spot in self.stored - kept:
             shutil.rmtree(self.folder / spot / "checkpoint", ignore_errors=True)
         self.stored &= kept
+
+
+def _tell(lines: Sequence[Line]) -> None:
+    """One line for people about a generation, or as many members."""
+    known = [line["fitness"] for line in lines if line["fitness"] is not None]
+    values = f"best {max(known):.4f}, median {statistics.median(known):.4f}" if known else "all diverged"
+    lost = f", {len(lines) - len(known)} diverged" if 0 < len(known) < len(lines) else ""
+    Console(stderr=True).print(f"generation {lines[-1]['generation']}: {values}{lost}", highlight=False)

@@ -38,6 +38,8 @@ class Processes:
 
     def __init__(self, work: Work, workers: int = 0) -> None:
         """Workers: 0: one for each device, or one for each two cores."""
+        if workers < 0:
+            raise UserError(f"workers must be at least 0, not {workers}")
         self.work, self.devices = work, _devices()
         self.workers = workers or len(self.devices) or max(1, _cores() // 2)
         self.jobs: dict[Future[None], Path] = {}

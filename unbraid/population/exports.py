@@ -37,6 +37,19 @@ def export_network(run: RunDir, folder: Path, network: int | None = None) -> Run
     return RunDir(folder)
 
 
+def choose_agreed(run: RunDir) -> None:
+    """Of a run of several networks, choose the one that the others agree with most, where UDR has judged them."""
+    if not (run.path / "udr.npz").is_file():
+        return
+    with np.load(run.path / "udr.npz") as kept:
+        best = int(kept["scores"].argmax())
+    method = load(run.path).method
+    assert isinstance(method, Ensemble)
+    method.choose(best)
+    optimizers, state = checkpoint.load_optimizers(run.checkpoint), checkpoint.load_state(run.checkpoint)
+    checkpoint.save(run.checkpoint, weights=method.state_dict(), optimizers=optimizers, state=state)
+
+
 def export_agreed(run: RunDir, folder: Path, agreement: Agreement, dataset: Dataset) -> RunDir:
     """Copy a run of several networks, with the one chosen that the others agree with most."""
     recover_folder(folder)

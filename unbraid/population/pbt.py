@@ -89,9 +89,9 @@ def explore(
 ) -> dict[str, Any]:
     """Each number times a random factor; names are drawn anew.
 
-    Published: beta is rounded up, batches end at 1024, and these two and the step size have no other end. Otherwise,
-    and for hyper-parameters that the paper does not explore, every number stays in its range, and a batch has two
-    images at least.
+    Published: beta is rounded up, batches end at 1024, and at 2, since batch normalisation fails on 1; these two and the
+    step size have no other end. Otherwise, and for hyper-parameters that the paper does not explore, every number stays
+    in its range.
 
     Args:
         multiple: What the batch size must be a multiple of.
@@ -109,7 +109,9 @@ def explore(
         new = type(value)(math.ceil(product)) if whole else product
         if name == "batch_size":
             new = math.ceil(min(new, _MOST_BATCH) / multiple) * multiple
-        moved[name] = new if published and name in _DRAWN_FIRST else _bounded(name, new, search)
+        if name == "batch_size":
+            new = max(new, _LEAST_BATCH)  # the published rules reach 1, which batch normalisation refuses
+        moved[name] = new if published and name in _DRAWN_FIRST else _bounded(new, search)
     return moved
 
 
@@ -186,8 +188,6 @@ def _draw(search: Choice | Range, rng: np.random.RandomState) -> Any:
     return rng.uniform(search.low, search.high)
 
 
-def _bounded(name: str, value: int | float, search: Choice | Range) -> int | float:
+def _bounded(value: int | float, search: Choice | Range) -> int | float:
     low, high = (search.low, search.high) if isinstance(search, Range) else (min(search.options), max(search.options))
-    if name == "batch_size":
-        low = max(low, _LEAST_BATCH)
     return min(max(value, low), high)

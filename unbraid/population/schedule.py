@@ -82,6 +82,14 @@ class Schedule:
         heirs = self._evolve(list(map(_individual, latest.values())), generation, line["member"])
         return _next(line, heirs.get(line["member"]), latest, self.published)
 
+    def whole(self, lines: Sequence[Line]) -> list[Line]:
+        """The lines of whole generations: one that lost a line at the end of the file is judged again."""
+        sizes = [self.settings.first_members or self.settings.members, self.settings.members]
+        found = {line["generation"]: 0 for line in lines}
+        for line in lines:
+            found[line["generation"]] += 1
+        return [line for line in lines if found[line["generation"]] == sizes[min(line["generation"], 1)]]
+
     def ending(self, lines: Sequence[Line]) -> Reason | None:
         """Whether a population ends after these whole generations, and why."""
         best: dict[int, float] = {}
