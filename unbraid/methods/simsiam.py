@@ -34,7 +34,7 @@ from unbraid.types import Batch, Method, Needs, Step
 @dataclass(frozen=True, kw_only=True)
 class Config:
     epochs: int = hp(200, doc="passes over the train split")
-    batch_size: int = hp(128, least=1, search=choice(128, 256, 512), doc="images in a batch")
+    batch_size: int = hp(128, least=2, search=choice(128, 256, 512), doc="images in a batch")
     backbone: str = hp("resnet50", doc="encoder: resnet50, resnet18, resnet18-cifar, small, tiny or timm:<model>")
     weights: str = hp("none", doc='initial weights: "none", "imagenet", or a file (MoCo v2, torchvision)')
     z_dim: int = hp(128, least=1, doc="width of the code")

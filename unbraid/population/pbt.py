@@ -89,9 +89,9 @@ def explore(
 ) -> dict[str, Any]:
     """Each number times a random factor; names are drawn anew.
 
-    Published: beta is rounded up, batches end at 1024, and at 2, since batch normalisation fails on 1; these two and the
-    step size have no other end. Otherwise, and for hyper-parameters that the paper does not explore, every number stays
-    in its range.
+    Published: beta is rounded up, batches end at 1024, and at 2, since batch normalisation fails on 1; these two and
+    the step size have no other end. Otherwise, and for hyper-parameters that the paper does not explore, every number
+    stays in its range.
 
     Args:
         multiple: What the batch size must be a multiple of.
