@@ -91,7 +91,7 @@ class Divider(Untrained):
     def __init__(self, dataset: Dataset, seed: int = 0) -> None:
         super().__init__(dataset)
         train = dataset.rows("train")
-        self.bank = PartitionBank(4, len(train))
+        self.bank = PartitionBank(4, len(train), 2)
         self.bank.add(torch.from_numpy(np.random.default_rng(seed).integers(2, size=len(train))), 0, -0.5)
         self.bank.add(torch.from_numpy((dataset.columns["colour"][train] > 0).astype(np.int64)), 10, -0.9)
 

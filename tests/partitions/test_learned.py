@@ -151,3 +151,25 @@ def test_a_ranked_partition_is_balanced(environments):
     problem = Problem(60, environments, problem.batches, problem.terms, problem.constraint, False, 0.5)
     found = ranked(problem, 1, torch.Generator().manual_seed(0))
     assert torch.bincount(found.environments).tolist() == [60 // environments] * environments
+
+
+def test_of_restarts_the_balanced_one_wins_over_one_that_emptied_a_side():
+    _, problem = planted()
+    half = torch.arange(60) % 2
+    lone = torch.zeros(60, dtype=torch.int64)
+    lone[0] = 1
+    assert problem.best(torch.stack([lone, half]), torch.tensor([1.1, 1.0])) == 1
+    assert problem.best(torch.stack([half, half, lone]), torch.tensor([torch.nan, 1.0, torch.nan])) == 1
+
+
+@pytest.mark.parametrize("size", [0, 1])
+def test_a_sought_subset_of_no_or_one_image_has_a_loss(size):
+    z1, z2 = features(6, 5)
+    weight = torch.zeros(6, 2, dtype=z1.dtype)
+    weight[:, 0] = 1
+    weight[:size, 1] = 1
+    weight.requires_grad_()
+    terms = contrast_of_subsets(z1, z2, weight, temperature=0.5, penalty_temperature=0.5, renormalize=True)
+    (terms.loss + terms.penalty).sum().backward()
+    assert all(torch.isfinite(value).all() for value in (*terms, weight.grad))
+    assert terms.loss[1].item() == pytest.approx(0, abs=1e-6)

@@ -18,6 +18,9 @@ from torch import Tensor
 Scale = Literal["scalar", "key", "column"]
 
 
+ABSENT = 1e-15  # a sum of weights whose square a reciprocal can still be taken of
+
+
 class SubsetTerms(NamedTuple):
     """Of each subset."""
 
@@ -55,7 +58,7 @@ def contrast_of_subsets(
     anchor = member / anchors.clamp_min(_tiny(member))
     factor: Tensor | float = 1.0
     if renormalize:
-        factor = (num - 1) / (member[:, :num].sum(1, keepdim=True) - member).clamp_min(_tiny(member))
+        factor = (num - 1) / (member[:, :num].sum(1, keepdim=True) - member).clamp_min(ABSENT)
     x, exponentials = _logits(z, temperature)
     total = ((positive - 1) / temperature).exp() + factor * (member @ exponentials)
     loss = (anchor * (total.log() - (positive - 1) / temperature)).sum(1)

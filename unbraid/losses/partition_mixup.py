@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from unbraid.losses.partition import Scale, SubsetTerms
+from unbraid.losses.partition import ABSENT, Scale, SubsetTerms
 
 
 def mixing(num: int, alpha: float) -> tuple[Int[Tensor, " b"], Float[Tensor, " b"]]:
@@ -61,7 +61,7 @@ def mixed_contrast_of_subsets(
     x_own, x_other = x[rows, rows][:, None], x[rows, partner][:, None]
     exponentials = (x - 1 / temperature).exp()
     others = exponentials * (1 - torch.eye(len(x), dtype=x.dtype, device=x.device))
-    factor = (len(x) - 1) / (weight.sum(0) - weight).clamp_min(tiny) if renormalize else 1.0
+    factor = (len(x) - 1) / (weight.sum(0) - weight).clamp_min(ABSENT) if renormalize else 1.0
     total = exponentials.diagonal()[:, None] + factor * (others @ weight)
     log_total = total.log() + 1 / temperature
     loss = own * (log_total - x_own) + other * (log_total - x_other)

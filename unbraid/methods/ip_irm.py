@@ -168,7 +168,7 @@ class IPIRM(Method):
             online=cfg.search_online,
         )
         searches = math.ceil((cfg.epochs - cfg.warmup_epochs) / cfg.maximize_every)
-        self.bank = PartitionBank(cfg.bank_size or max(1, searches), spec.num_train)
+        self.bank = PartitionBank(cfg.bank_size or max(1, searches), spec.num_train, cfg.num_environments)
         self.logits = nn.Buffer(torch.zeros(spec.num_train, cfg.num_environments))  # of the newest partition
         self.plateau = Plateau()
         self.epoch = 0

@@ -8,8 +8,9 @@ from torch import Tensor, nn
 class PartitionBank(nn.Module):
     """Up to ``capacity`` partitions of N images into at most 256 environments; when it is full the oldest goes."""
 
-    def __init__(self, capacity: int, num_images: int) -> None:
+    def __init__(self, capacity: int, num_images: int, num_environments: int) -> None:
         super().__init__()
+        self.num_environments = num_environments  # of each, also where one of them has no image
         self.environments = nn.Buffer(torch.zeros(capacity, num_images, dtype=torch.uint8))
         self.epochs = nn.Buffer(torch.full((capacity,), -1))  # before which each was found
         self.values = nn.Buffer(torch.zeros(capacity))  # of the objective

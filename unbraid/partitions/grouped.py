@@ -10,7 +10,7 @@ from unbraid.partitions.problem import Found, Problem
 
 
 def clusters(problem: Problem, restarts: int, generator: torch.Generator) -> Found:
-    """K-means of the features; of so many restarts the one of the greatest objective."""
+    """K-means of the features; of so many restarts the one of least risk."""
     from sklearn.cluster import KMeans
 
     features = problem.features()
@@ -33,6 +33,6 @@ def ranked(problem: Problem, restarts: int, generator: torch.Generator) -> Found
 
 def _best(problem: Problem, environments: Int[Tensor, "r n"]) -> Found:
     values = problem.values(environments)
-    chosen = int(values.argmax())
+    chosen = problem.best(environments, values)
     logits = F.one_hot(environments[chosen], problem.num_environments).float()
     return Found(logits, logits, float(values[chosen]), 1)

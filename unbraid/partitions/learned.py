@@ -35,8 +35,8 @@ PUBLISHED_MIXED_ONLINE = Schedule(lr=0.1, most=31, least=27, milestones=(5, 25))
 def learned(problem: Problem, start: Float[Tensor, "r n k"], schedule: Schedule) -> Found:
     """The best of R searches from different logits, which share each batch's similarity matrix.
 
-    Of each search the logits of the turn of least risk are taken, of these those of the greatest objective. Moments are
-    kept for all images and move the logits of absent ones too, as published.
+    Of each search the logits of the turn of least risk are taken, of these those whose partition has the least risk.
+    Moments are kept for all images and move the logits of absent ones too, as published.
 
     Source: Wang et al. 2021, arXiv:2110.15255, equation 3, and its published code.
     """
@@ -49,7 +49,7 @@ def learned(problem: Problem, start: Float[Tensor, "r n k"], schedule: Schedule)
         if turn + 1 in schedule.milestones:
             _decay(adam, schedule.decay)
         better = risk < best_risk
-        best[better], best_risk = logits.detach()[better], torch.minimum(risk, best_risk)
+        best[better], best_risk = logits.detach()[better], torch.where(better, risk, best_risk)
         progress = (risk < mark - schedule.tolerance * mark.abs().nan_to_num(posinf=0)).cpu()
         mark = torch.where(progress.to(risk.device), risk, mark)
         waited = torch.where(progress, 0, waited + 1)
@@ -60,7 +60,7 @@ def learned(problem: Problem, start: Float[Tensor, "r n k"], schedule: Schedule)
             waited.zero_()
             _decay(adam, schedule.decay)
     values = problem.values(best.argmax(2), turn + 1)
-    chosen = int(values.argmax())
+    chosen = problem.best(best.argmax(2), values)
     return Found(best[chosen], logits.detach()[chosen], float(values[chosen]), turn + 1)
 
 

@@ -55,6 +55,11 @@ class Problem:
             each.append(self.objective(batch, sharp))
         return torch.stack(each).mean(0)
 
+    def best(self, environments: Int[Tensor, "r n"], values: Float[Tensor, " r"]) -> int:
+        """The partition of least risk, its balance included; one without a value is the last choice."""
+        sharp = F.one_hot(environments, self.num_environments).to(values)
+        return int((self.constraint(sharp) - values).nan_to_num(nan=torch.inf).argmin())
+
     def features(self) -> Float[Tensor, "n d"]:
         """One for each image: the mean of its views, at unit length."""
         every: Tensor | None = None

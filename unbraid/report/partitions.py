@@ -97,7 +97,7 @@ def _partition(
     arrays: Mapping[str, np.ndarray], place: int, train: Codes, agreement: np.ndarray, gallery: bool
 ) -> Partition:
     sides = arrays["environments"][place]
-    counts = np.bincount(sides, minlength=2)
+    counts = np.bincount(sides, minlength=int(arrays["num_environments"]))
     found = from_arrays(_own(arrays, place))
     column = name_of(found)
     return Partition(

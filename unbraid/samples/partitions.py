@@ -1,7 +1,7 @@
 """The partitions of the training images that a method found: ``partitions.npz``.
 
-- ``environments`` (P, N): of each partition the environment, 0 .. K-1, of each row of the train split; ``epochs`` (P)
-  before which they were found, ``objective`` (P) that they reached
+- ``environments`` (P, N): of each partition the environment, 0 .. K-1, of each row of the train split;
+  ``num_environments``, K; ``epochs`` (P) before which they were found, ``objective`` (P) that they reached
 - ``gallery_images``, with ``gallery_partition`` and ``gallery_environment``: some images of each side
 - ``P:association_*``: how far partition P goes with each column of the data
 """
@@ -30,6 +30,7 @@ def save_partitions(path: Path, method: Method, dataset: Dataset, seed: int) -> 
     environments = bank.filled.cpu().numpy()  # (P, N)
     arrays: dict[str, Any] = {
         "environments": environments,
+        "num_environments": np.array(bank.num_environments),
         "epochs": bank.epochs[: len(bank)].cpu().numpy(),
         "objective": bank.values[: len(bank)].cpu().numpy(),
     }
