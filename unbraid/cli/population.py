@@ -119,7 +119,7 @@ def run(args: "Namespace") -> None:
 _WHY = {
     "generations": "all generations are done",
     "converged": "the best was flat for six generations",
-    "worthless": "the best was below 0.1, so there is nothing to select",
+    "worthless": "the best of the last generation was below 0.1, so there is nothing to select",
 }
 
 
