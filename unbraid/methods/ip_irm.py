@@ -29,8 +29,8 @@ Differences
     10. The published flag for a growing penalty fails; penalty_ramp is a linear one.
     11. There is no published script for CIFAR-10; its presets have CIFAR-100's numbers. All presets have the published
        weights of the penalty, which were chosen for the published penalty.
-    12. STL-10: published crops of its images of 96 pixels are made 32 wide, and tests are at 96. Here crops keep the size
-       of the images, and stl10:size=32 makes all of them smaller beforehand.
+    12. STL-10: published crops of its images of 96 pixels are made 32 wide, and tests are at 96. Here crops keep the
+       size of the images, and stl10:size=32 makes all of them smaller beforehand.
     13. With mixup and without search_mixup, a partition is sought with the loss of images that are not mixed, as
        published.
 Logged
