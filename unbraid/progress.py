@@ -2,11 +2,12 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from unbraid.lineage import Line, place_of
 from unbraid.records import RunDir, best_run, populations_of, read_json, read_lines
 
 _TAIL = 1 << 14  # bytes of a log that hold more than enough of its last lines
@@ -84,9 +85,9 @@ def _size(config: Mapping[str, Any]) -> tuple[int, bool]:
     return first + settings["members"] * (settings["generations"] - 1), settings["asynchronous"]
 
 
-def _gap(lines: list[dict[str, Any]], folder: Path) -> float | None:
+def _gap(lines: Sequence[Line], folder: Path) -> float | None:
     """Seconds from the end of one training to that of the next, on average; several may run at once."""
-    marks = [folder / f"generations/{line['generation']:03d}/{line['member']:03d}/DONE" for line in lines]
+    marks = [folder / place_of(line) / "DONE" for line in lines]
     ends = [mark.stat().st_mtime for mark in marks if mark.exists()]
     return (max(ends) - min(ends)) / (len(ends) - 1) if len(ends) > 1 else None
 

@@ -55,8 +55,7 @@ def check(run, pixels: np.ndarray, x: Tensor, z: Tensor, logits: Tensor) -> None
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def folder(tmp_path):
     torch.manual_seed(0)
     (path := tmp_path / "result").mkdir()
     return path

@@ -38,8 +38,7 @@ def network():
 
 
 @pytest.fixture
-def folder(tmp_path, network, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def folder(tmp_path, network):
     (path := tmp_path / "stl.run").mkdir()
     torch.save(nn.DataParallel(network).state_dict(), path / "model_400.pth")
     return path

@@ -50,8 +50,7 @@ class Trap:
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def folder(tmp_path):
     torch.manual_seed(0)
     (path := tmp_path / "model_dir" / "bestmodels").mkdir(parents=True)
     yield path

@@ -12,9 +12,9 @@ from filelock import FileLock
 
 from unbraid.config import RunConfig
 from unbraid.errors import UserError
+from unbraid.lineage import lineage
 from unbraid.population import pbt
 from unbraid.population.engine import finished, open_population, run_population
-from unbraid.population.schedule import lineage
 from unbraid.records import read_json, write_json
 
 

@@ -21,12 +21,13 @@ from rich.console import Console
 
 from unbraid.encoder import build, load_data
 from unbraid.errors import UserError
+from unbraid.lineage import Line, best_line, place_of, read_history
 from unbraid.population import pbt
 from unbraid.population.config import PopulationConfig
 from unbraid.population.executors import Executor
 from unbraid.population.fitness import find_fitness
-from unbraid.population.schedule import Job, Line, Reason, Schedule, best_line, place_of
-from unbraid.records import RunDir, append_line, keep_lines, read_json, read_lines, write_json
+from unbraid.population.schedule import Job, Reason, Schedule
+from unbraid.records import RunDir, append_line, keep_lines, read_json, write_json
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,13 +95,12 @@ def open_population(folder: os.PathLike[str] | str) -> Population:
     if not (folder / "result.json").is_file():
         raise UserError(f"no finished population at {folder}")
     result = read_json(folder / "result.json")
-    history = list(read_lines(folder / "history.jsonl"))
     return Population(
         folder=folder,
         best=RunDir(folder / result["best"]),
         fitness=result["fitness"],
         reason=result["reason"],
-        history=history,
+        history=read_history(folder),
     )
 
 
@@ -115,7 +115,7 @@ class _Controller:
     def __init__(self, schedule: Schedule, folder: Path, executor: Executor) -> None:
         self.schedule, self.folder, self.executor = schedule, folder, executor
         self.history = folder / "history.jsonl"
-        self.lines: list[Line] = list(read_lines(self.history))
+        self.lines = read_history(folder)
         self.stored = {place_of(line) for line in self.lines}  # whose checkpoints may still be there
         self.running: dict[Path, Job] = {}
         self.done: deque[Job] = deque()  # not yet in the history

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from unbraid.encoder import open_config
 from unbraid.errors import UserError
+from unbraid.lineage import best_line, lineage, place_of
 from unbraid.population.engine import open_population
-from unbraid.population.schedule import best_line, lineage, place_of
 from unbraid.records import RunDir
 from unbraid.run import mark_done, train_config, train_weights
 from unbraid.seeds import integer

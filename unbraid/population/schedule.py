@@ -2,17 +2,18 @@
 
 import dataclasses
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from unbraid.config import RunConfig
+from unbraid.lineage import Line, place, place_of
 from unbraid.population import pbt
 from unbraid.population.config import PopulationConfig
 from unbraid.seeds import integer
 
-Line = Mapping[str, Any]  # of history.jsonl: a Job, with its fitness, error and seconds
 Reason = Literal["generations", "converged", "worthless"]
 _LEAST_IMAGES = 10_000
 
@@ -31,16 +32,7 @@ class Job:
 
     @property
     def place(self) -> str:
-        return _place(self.generation, self.member)
-
-
-def _place(generation: int, member: int) -> str:
-    """The run directory of a member in a generation, below the population's folder."""
-    return f"generations/{generation:03d}/{member:03d}"
-
-
-def place_of(line: Line) -> str:
-    return _place(line["generation"], line["member"])
+        return place(self.generation, self.member)
 
 
 class Schedule:
@@ -85,9 +77,7 @@ class Schedule:
     def whole(self, lines: Sequence[Line]) -> list[Line]:
         """The lines of whole generations: one that lost a line at the end of the file is judged again."""
         sizes = [self.settings.first_members or self.settings.members, self.settings.members]
-        found = {line["generation"]: 0 for line in lines}
-        for line in lines:
-            found[line["generation"]] += 1
+        found = Counter(line["generation"] for line in lines)
         return [line for line in lines if found[line["generation"]] == sizes[min(line["generation"], 1)]]
 
     def ending(self, lines: Sequence[Line]) -> Reason | None:
@@ -126,21 +116,6 @@ class Schedule:
         return pbt.evolve(
             individuals, self.space, rng, cutoff=self.settings.cutoff, published=self.published, multiple=multiple
         )
-
-
-def best_line(lines: Sequence[Line]) -> Line | None:
-    """The line of the highest fitness ever, the first of equals; None if all diverged."""
-    alive = [line for line in lines if line["fitness"] is not None]
-    return max(alive, key=lambda line: line["fitness"], default=None)
-
-
-def lineage(lines: Sequence[Line], line: Line) -> list[Line]:
-    """The line and its ancestors, from the first generation on."""
-    found = {place_of(one): one for one in lines}
-    steps = [line]
-    while steps[0]["parent"]:
-        steps.insert(0, found[steps[0]["parent"]])
-    return steps
 
 
 def _individual(line: Line) -> pbt.Individual:

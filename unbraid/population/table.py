@@ -1,14 +1,16 @@
 """The table of a population that is shown while it runs. It reads the folder only."""
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 
 from unbraid.encoder import open_config
-from unbraid.population.schedule import Line, best_line, place_of
-from unbraid.records import RunDir, read_lines
+from unbraid.lineage import Line, best_line, place, place_of, read_history
+from unbraid.progress import progress
+from unbraid.records import RunDir
 
 _MOST_ROWS = 30
 _COLUMNS = ("member", "generation", "fitness", "donor", "hyper-parameters", "now")
@@ -25,7 +27,7 @@ class LiveTable:
     def __call__(self) -> Table:
         lines = self._lines()
         latest: dict[int, Line] = {line["member"]: line for line in lines}
-        running = {int(run.name): run for run in self._running()}
+        running = {int(run.name): run for run in self._running(latest)}
         table = Table(*_COLUMNS, title=self._title(lines))
         order = sorted(latest.values(), key=lambda line: -1.0 if line["fitness"] is None else line["fitness"])
         members = list(dict.fromkeys([*running, *(line["member"] for line in reversed(order))]))
@@ -34,11 +36,14 @@ class LiveTable:
         return table
 
     def _lines(self) -> list[Line]:
-        return list(read_lines(self.folder / "history.jsonl"))
+        return read_history(self.folder)
 
-    def _running(self) -> list[RunDir]:
-        configs = self.folder.glob("generations/*/*/config.json")
-        return [run for run in map(RunDir, sorted(config.parent for config in configs)) if not run.is_done()]
+    def _running(self, latest: Mapping[int, Line]) -> list[RunDir]:
+        """What follows each member's latest line, as far as it is begun."""
+        first = {int(run.name): 0 for run in self.folder.glob("generations/000/*")}
+        following = first | {member: line["generation"] + 1 for member, line in latest.items()}
+        runs = [RunDir(self.folder / place(generation, member)) for member, generation in sorted(following.items())]
+        return [run for run in runs if run.exists() and not run.is_done()]
 
     def _title(self, lines: list[Line]) -> str:
         title = f"{len(lines)} of {self.total} done"
@@ -57,9 +62,9 @@ class LiveTable:
             return str(line["generation"]), fitness, donor, _numbers(line["hparams"]), "done"
         config = open_config(run)
         hparams = {name: getattr(config.hparams, name) for name in self.names}
-        steps = [entry["step"] for entry in read_lines(run.log)]
-        now = f"{100 * steps[-1] / max(1, config.settings.max_steps):.0f} %" if steps else "waits"
-        return str(int(run.path.parent.name)), fitness, donor, _numbers(hparams), now
+        now = progress(run, now=time.time())
+        said = "waits" if now.state == "starting" else f"{100 * now.fraction:.0f} %"
+        return str(int(run.path.parent.name)), fitness, donor, _numbers(hparams), said
 
 
 def _numbers(hparams: Any) -> str:

@@ -2,29 +2,21 @@
 
 import math
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from unbraid.errors import UserError
-from unbraid.records import read_json, read_lines
+from unbraid.lineage import Line, alive, ancestry, best_line, by_place, read_history
+from unbraid.records import read_json
 from unbraid.report.tables import number
-
-Line = Mapping[str, Any]  # of history.jsonl: one member in one generation
 
 _ENDED = {
     "generations": "All generations were trained.",
     "converged": "It ended because the best was flat for six generations.",
     "worthless": "It ended because the best of a generation was below 0.1: there was nothing to select.",
 }
-_NEEDED = ("generation", "member", "hparams", "parent", "donor", "attempt", "fitness", "error", "seconds")
-
-
-def place_of(line: Line) -> str:
-    """Its run directory below the population's folder."""
-    return f"generations/{line['generation']:03d}/{line['member']:03d}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +39,7 @@ class History:
 
     @cached_property
     def by_place(self) -> dict[str, Line]:
-        return {place_of(line): line for line in self.lines}
+        return by_place(self.lines)
 
     @cached_property
     def generations(self) -> dict[int, list[Line]]:
@@ -56,8 +48,7 @@ class History:
 
     @cached_property
     def best(self) -> Line | None:
-        """The highest fitness ever, the first of equals; None if all diverged."""
-        return max(alive(self.lines), key=lambda line: line["fitness"], default=None)
+        return best_line(self.lines)
 
     @cached_property
     def winners(self) -> list[Line]:
@@ -74,11 +65,7 @@ class History:
         return sorted(lines, key=lambda line: (line["fitness"] is None, -(line["fitness"] or 0)))
 
     def ancestry(self, line: Line) -> list[Line]:
-        """The line after all those that it goes on from, from the first generation on."""
-        found = [line]
-        while found[0]["parent"]:
-            found.insert(0, self.by_place[found[0]["parent"]])
-        return found
+        return ancestry(self.by_place, line)
 
     @cached_property
     def links(self) -> list[tuple[Line, Line]]:
@@ -88,7 +75,7 @@ class History:
 
 def open_history(folder: Path) -> History:
     """Raises: UserError if a file is missing or damaged."""
-    lines, result = list(read_lines(folder / "history.jsonl")), folder / "result.json"
+    lines, result = read_history(folder), folder / "result.json"
     reason = read_json(result, lambda values: str(values["reason"])) if result.is_file() else ""
 
     def make(config: Mapping[str, Any]) -> History:
@@ -104,15 +91,7 @@ def open_history(folder: Path) -> History:
             reason=reason,
         )
 
-    history: History = read_json(folder / "population.json", make)
-    whole = all(name in line for line in lines for name in _NEEDED)
-    if not whole or any(line["parent"] not in {"", *history.by_place} for line in lines):
-        raise UserError(f"{folder / 'history.jsonl'} is damaged or of another version of unbraid")
-    return history
-
-
-def alive(lines: Iterable[Line]) -> list[Line]:
-    return [line for line in lines if line["fitness"] is not None]
+    return read_json(folder / "population.json", make)  # type: ignore[no-any-return]
 
 
 def sentences(history: History) -> list[str]:

@@ -13,7 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
-from unbraid.report.history import History, Line, alive, short
+from unbraid.lineage import Line, alive
+from unbraid.report.history import History, short
 from unbraid.report.plots import STYLE, svg
 
 _BEST, _MEDIAN, _WORST, _LOST = "#0072b2", "#3d3d3d", "#e69f00", "#d55e00"

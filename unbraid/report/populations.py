@@ -10,8 +10,9 @@ import numpy as np
 from markupsafe import Markup
 
 from unbraid.errors import DataError
+from unbraid.lineage import place_of
 from unbraid.records import best_run
-from unbraid.report.history import History, Ranking, open_history, place_of, ranking, sentences
+from unbraid.report.history import History, Ranking, open_history, ranking, sentences
 from unbraid.report.population_figures import fitness_figure, lineage_figure, schedule_figures
 from unbraid.report.runs import read_arrays, read_mapping
 from unbraid.report.tables import number
