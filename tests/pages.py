@@ -6,13 +6,14 @@ VOID = {"meta", "img", "link", "br", "hr", "input"}
 
 
 class Page(html.parser.HTMLParser):
-    """Open elements, ids, links and visible text of a page; fails on an element closed out of order."""
+    """Open elements, ids, links, scripts and visible text of a page; fails on an element closed out of order."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
         self.open: list[str] = []
         self.tags: list[tuple[str, dict[str, str | None]]] = []
         self.words: list[str] = []
+        self.scripts: list[str] = []
         self.feed(text)
         self.close()
 
@@ -28,7 +29,7 @@ class Page(html.parser.HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        self.words.append(data)
+        (self.scripts if self.open[-1:] == ["script"] else self.words).append(data)
 
     def values(self, *names: str) -> list[str]:
         return [value for _, attrs in self.tags for name, value in attrs.items() if name in names and value]

@@ -12,6 +12,8 @@ from unbraid.hparams import parse
 from unbraid.methods import method
 from unbraid.samples import save_samples
 
+GALLERY = {"gallery_rows", "gallery_images"}
+
 
 def build(name):
     kind = method(name)
@@ -59,6 +61,8 @@ def test_swaps_are_the_content_of_the_column_in_the_domain_of_the_row(tmp_path, 
     assert (grid[0, 0] == 255).all()
     contents, givers = rows_of(data, grid[0, 1:]), rows_of(data, grid[1:, 0])
     assert set(data.split[[*contents, *givers]]) == {2}
+    np.testing.assert_array_equal(contents, found["swap_content_rows"])
+    np.testing.assert_array_equal(givers, found["swap_domain_rows"])
     cameras = data.columns["camera"][givers]
     assert sorted(cameras) == [0, 1, 2, 3]
     with torch.inference_mode():
@@ -76,11 +80,11 @@ def test_the_seed_decides(tmp_path, model):
 
 def test_a_method_that_cannot_draw_and_data_without_a_domain(tmp_path, model):
     _, found = samples(tmp_path, build("untrained"), tiny_dataset())
-    assert set(found) == {"strip_images", "strip_match", "strip_domain"}
+    assert set(found) == {"strip_images", "strip_match", "strip_domain", *GALLERY}
     data = tiny_dataset()
     data = dataclasses.replace(data, spec=dataclasses.replace(data.spec, domain=None, factors=()))
     _, found = samples(tmp_path, build("untrained"), data)
-    assert set(found) == {"strip_images", "strip_match"}
+    assert set(found) == {"strip_images", "strip_match", *GALLERY}
     assert not found["strip_match"].any()
 
 

@@ -1,6 +1,7 @@
 """The run directory: what files it holds, and the append-only lines of its logs. Standard library only."""
 
 import dataclasses
+import html
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -77,6 +78,17 @@ class RunDir:
     def __repr__(self) -> str:
         return f"RunDir({str(self.path)!r}, {'done' if self.is_done() else 'not done'})"
 
+    def _repr_html_(self) -> str:
+        """In a notebook: whether it is done, and its scores."""
+        try:
+            scores = [record for record in self.records() if record.value is not None]
+        except UserError:
+            scores = []  # whoever reads them is told
+        head = "".join(f"<th>{name}</th>" for name in ("score", "column", "how", "value", "95 % interval", "chance"))
+        rows = "".join(f"<tr>{_cells(score)}</tr>" for score in scores)
+        table = f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>" if scores else ""
+        return f"<p><b>{html.escape(str(self.path))}</b>: {'done' if self.is_done() else 'not done'}</p>{table}"
+
     @property
     def name(self) -> str:
         return self.path.name
@@ -92,6 +104,14 @@ class RunDir:
             return [Record(**line) for line in read_lines(self.scores)]
         except TypeError as error:
             raise UserError(f"{self.scores} is damaged or of another version of unbraid ({error})") from None
+
+
+def _cells(score: Score) -> str:
+    """A row of a notebook's table."""
+    ends = "" if score.low is None or score.high is None else f"[{score.low:.3f}, {score.high:.3f}]"
+    chance = "" if score.chance is None else f"{score.chance:.3f}"
+    texts = (score.metric, score.column, score.variant, f"{score.value:.3f}", ends, chance)
+    return "".join(f"<td>{html.escape(text)}</td>" for text in texts)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Rows with label columns and a split: what a data set is, and what it becomes behind an encoder. NumPy only."""
 
 import dataclasses
+import html
 import json
 import zipfile
 from collections.abc import Mapping
@@ -115,6 +116,15 @@ class Codes:
     def __repr__(self) -> str:
         return f"Codes({_said(self.spec, self.split)}; {self.z.shape[1]} dimensions)"
 
+    def _repr_html_(self) -> str:
+        """In a notebook: how many there are, and what each column is."""
+        rows = "".join(
+            f"<tr>{''.join(f'<td>{html.escape(text)}</td>' for text in texts)}</tr>" for texts in _described(self)
+        )
+        head = "".join(f"<th>{name}</th>" for name in ("column", "role", "values", "missing"))
+        title = f"{len(self)} codes of {self.z.shape[1]} dimensions, {_said(self.spec, self.split)}"
+        return f"<p>{html.escape(title)}</p><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+
     @property
     def factors(self) -> Int64[np.ndarray, "n g"]:
         return np.stack([self.columns[name] for name in self.spec.factors], axis=1)
@@ -177,6 +187,21 @@ def _said(spec: DataSpec, split: UInt8[np.ndarray, " n"]) -> str:
     roles = [f"domain {spec.domain!r}"] * bool(spec.domain) + [f"label {spec.label!r}"] * bool(spec.label)
     columns = ", ".join([*spec.sizes, *spec.targets]) or "none"
     return "; ".join([f"{spec.name}: {', '.join(counts)}", *roles, f"columns {columns}"])
+
+
+def _described(codes: Codes) -> list[tuple[str, str, str, str]]:
+    """Name, roles, number or range of values, and number of missing values of each column."""
+    spec, lines = codes.spec, []
+    for name, column in codes.columns.items():
+        roles = {"domain": (spec.domain,), "label": (spec.label,), "bias": (spec.bias,), "factor": spec.factors}
+        known = codes.is_known(name)
+        if name in spec.sizes:
+            values = str(spec.sizes[name])
+        else:
+            values = f"{column[known].min():.3g} to {column[known].max():.3g}" if known.any() else ""
+        said = ", ".join(role for role, names in roles.items() if name in names)
+        lines.append((name, said, values, str(np.sum(~known))))
+    return lines
 
 
 def _check_rows(spec: DataSpec, columns: Mapping[str, Column], split: UInt8[np.ndarray, " n"], num_rows: int) -> None:

@@ -14,7 +14,7 @@ from unbraid.report.plots import row_uri
 def test_each_dimension_stands_on_the_page_with_its_kl(tmp_path):
     run = write_run(tmp_path)
     page = report([tmp_path], tmp_path / "page.html").read_text()
-    assert "Traversals" not in page
+    assert "Traversals</h3>" not in page
     with np.load(run.samples) as file:
         arrays = dict(file)
     images = np.random.default_rng(0).integers(256, size=(2, 10, 8, 8, 3), dtype=np.uint8)

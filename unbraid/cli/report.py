@@ -13,10 +13,12 @@ if TYPE_CHECKING:
 def parser(parser: "ArgumentParser", words: Sequence[str]) -> None:
     parser.add_argument("folders", type=str, nargs="+", help="runs, populations, or folders that hold some")
     parser.add_argument("--out", type=str, default="report.html", help="the page to write; Markdown if it ends in .md")
+    parser.add_argument("--against", type=str, help="an earlier page or a folder of runs: say what changed since")
 
 
-def run(args: "Namespace") -> None:
+def run(args: "Namespace") -> object:
     from unbraid.report import report
 
-    out = report(args.folders, Path(args.out)).resolve()
+    out = report(args.folders, Path(args.out), against=args.against).resolve()
     say(f"{out} is written" + ("" if out.suffix == ".md" else "; open it in a browser"))
+    return {"written": [out]}

@@ -2,7 +2,7 @@
 
 import datetime
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,8 +13,10 @@ from rich.console import Console
 from rich.progress import track
 
 from unbraid.records import Found, find, read_lines
-from unbraid.report import plots
+from unbraid.report import pictures, plots
 from unbraid.report.bias import BiasView, bias_view
+from unbraid.report.changes import HEADERS, NUMBERS, changes_since, scores_of
+from unbraid.report.explorer import Explorer, Gallery, explore, gallery_of
 from unbraid.report.partitions import PartitionsView, across_seeds, partitions_view
 from unbraid.report.populations import PopulationView, population_view
 from unbraid.report.recursions import RecursionView, recursion_view
@@ -22,18 +24,6 @@ from unbraid.report.runs import Run, flatten, open_runs, read_arrays, read_mappi
 from unbraid.report.selection import Selection, headed, selection, summary, validation_kind
 from unbraid.report.tables import Table, Tradeoff, score_rows, tables, tradeoff
 from unbraid.tables import Codes
-
-MAX_QUERIES = 8
-MAX_NEIGHBOURS = 7
-
-
-@dataclass(frozen=True)
-class Thumb:
-    """One image of a retrieval strip; ``match`` is None for the query."""
-
-    uri: str
-    domain: str
-    match: bool | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,9 +34,10 @@ class RunView:
     label: str
     color: str
     folder: str
-    strips: list[list[Thumb]]
-    swap: str | None
-    traversal: list[tuple[str, str, str]]  # name of a dimension, its picture, its KL
+    gallery: Gallery | None
+    strips: list[list[pictures.Thumb]]
+    swap: pictures.Swap | None
+    traversal: list[pictures.Dimension]
     bias: BiasView | None
     partitions: PartitionsView | None
     validation: str
@@ -70,6 +61,7 @@ class Section:
     tradeoff: Tradeoff | None
     scatter: Markup | None
     tables: list[Table]
+    explorer: Explorer | None
     groups: list[list[RunView]]
 
     @property
@@ -106,14 +98,20 @@ _PARTS = {
 }
 
 
-def write_page(folders: Iterable[Path | str], out: Path | str) -> Path:
+def write_page(folders: Iterable[Path | str], out: Path | str, against: Path | str | None = None) -> Path:
     """Read every run and population, draw, and write the page in one go."""
     found = find(folders)
     runs = open_runs([folder for folder in found.runs if folder.is_done()])
+    scores = scores_of(runs)
+    changes = changes_since(against, scores) if against else None
     sections = _sections(runs)
     page = _template().render(
         date=datetime.date.today().isoformat(),
         sections=sections,
+        scores=scores.as_json(),
+        changes=changes,
+        headers=HEADERS,
+        numbers=NUMBERS,
         searches=_searches(found),
         shown={view.folder: (section, view) for section in sections for group in section.groups for view in group},
         colors={run.label: run.style.color for run in runs},
@@ -154,6 +152,7 @@ def _sections(runs: Sequence[Run]) -> list[Section]:
         scatter = plots.tradeoff_figure(found, styles) if found and found.plotted else None
         order = list(found.methods) if found else []
         order += sorted({view.label for view in views} - set(order))
+        groups = [[view for view in views if view.label == label] for label in order]
         sections.append(
             Section(
                 data=data,
@@ -163,7 +162,8 @@ def _sections(runs: Sequence[Run]) -> list[Section]:
                 tradeoff=found,
                 scatter=scatter,
                 tables=headed(chosen, tables(rows[rows["data"] == data]))[1 if chosen else 0 :],
-                groups=[[view for view in views if view.label == label] for label in order],
+                explorer=explore((view.title, view.color, view.gallery) for group in groups for view in group),
+                groups=groups,
             )
         )
     return sections
@@ -184,9 +184,10 @@ def _view(run: Run, *, gallery: bool) -> RunView:
         label=run.label,
         color=run.style.color,
         folder=str(folder.path),
-        strips=list(_strips(samples, codes)),
-        swap=plots.swap_uri(samples["swap_images"]) if "swap_images" in samples else None,
-        traversal=list(_traversal(samples)),
+        gallery=gallery_of(samples, codes),
+        strips=list(pictures.strips(samples, codes)),
+        swap=pictures.swap(samples, codes),
+        traversal=list(pictures.traversal(samples)),
         bias=bias_view(bias, codes, f"weights {folder.path}", gallery=gallery) if bias and codes else None,
         partitions=partitions_view(sides, codes, gallery=gallery) if sides and codes else None,
         validation=validation_kind(codes) if codes else "",
@@ -198,25 +199,6 @@ def _view(run: Run, *, gallery: bool) -> RunView:
         facts={key: str(value) for key, value in flatten(env).items()},
         config=json.dumps(run.config, indent=2),
     )
-
-
-def _strips(samples: Mapping[str, np.ndarray], codes: Codes | None) -> Iterator[list[Thumb]]:
-    if "strip_images" not in samples or (codes and not codes.spec.content):
-        return  # without content factors no neighbour is right or wrong
-    images = samples["strip_images"][:MAX_QUERIES, : 1 + MAX_NEIGHBOURS]
-    domains = samples.get("strip_domain")
-    names = codes.spec.values.get(codes.spec.domain or "", ()) if codes else ()
-    for row, (strip, matches) in enumerate(zip(images, samples["strip_match"])):
-        values = [] if domains is None else domains[row].tolist()
-        said = [names[value] if value < len(names) else str(value) for value in values] or [""] * len(strip)
-        yield [Thumb(*thumb) for thumb in zip(map(plots.thumb_uri, strip), said, [None, *matches.tolist()])]
-
-
-def _traversal(samples: Mapping[str, np.ndarray]) -> Iterator[tuple[str, str, str]]:
-    if "traversal_images" in samples:
-        rows = (samples[f"traversal_{name}"] for name in ("dim", "images", "kl"))
-        for dim, images, kl in zip(*rows, strict=True):
-            yield f"dimension {dim}", plots.row_uri(images), f"{kl:.2f} nats"
 
 
 def _maps(run: Run, codes: Codes | None) -> tuple[list[plots.Map], str]:

@@ -253,10 +253,10 @@ def _picture(image: UInt8[np.ndarray, "h w c"]) -> Image.Image:
     return Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image)
 
 
-def _uri(picture: Image.Image) -> str:
+def _uri(picture: Image.Image, kind: str = "png", **options: Any) -> str:
     file = io.BytesIO()
-    picture.save(file, "PNG", optimize=True)
-    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
+    picture.save(file, kind, **(options or {"optimize": True}))
+    return f"data:image/{kind};base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
 def swap_uri(images: UInt8[np.ndarray, "r q h w c"]) -> str:
@@ -277,3 +277,14 @@ def row_uri(images: UInt8[np.ndarray, "q h w c"]) -> str:
     blank = np.full_like(images[0, :, :1], 255)
     parts = [part for place, image in enumerate(images) for part in (image, *[blank] * (5 if place == 0 else 1))]
     return _uri(_picture(np.concatenate(parts[:-1], axis=1)))
+
+
+def sheet_uri(images: UInt8[np.ndarray, "m h w c"], across: int) -> str:
+    """A lossless WebP data URI of all images in rows of ``across``, each in the middle of a white square."""
+    num, height, width, channels = images.shape
+    side, down = max(height, width), -(-num // across)
+    top, left = (side - height) // 2, (side - width) // 2
+    squares = np.full((down * across, side, side, channels), 255, dtype=np.uint8)
+    squares[:num, top : top + height, left : left + width] = images
+    grid = squares.reshape(down, across, side, side, channels).swapaxes(1, 2)
+    return _uri(_picture(grid.reshape(down * side, across * side, channels)), "webp", lossless=True)

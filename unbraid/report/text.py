@@ -6,15 +6,16 @@ from pathlib import Path
 import pandas as pd
 
 from unbraid.records import Found, find
-from unbraid.report import bias, history, partitions
-from unbraid.report.recursions import HEADERS, name_of, open_recursion
+from unbraid.report import bias, history, partitions, recursions
+from unbraid.report.changes import HEADERS, NUMBERS, Changes, changes_since, scores_of
+from unbraid.report.recursions import name_of, open_recursion
 from unbraid.report.runs import Run, open_runs, read_arrays, records_of, write_text
 from unbraid.report.selection import headed, selection, summary, validation_kind
 from unbraid.report.tables import markdown, markdown_table, score_rows, tables, tradeoff
 from unbraid.tables import Codes
 
 
-def write_markdown(folders: Iterable[Path | str], out: Path | str) -> Path:
+def write_markdown(folders: Iterable[Path | str], out: Path | str, against: Path | str | None = None) -> Path:
     """Every population, and every finished run, data set by data set."""
     found = find(folders)
     runs = open_runs([folder for folder in found.runs if folder.is_done()])
@@ -22,13 +23,22 @@ def write_markdown(folders: Iterable[Path | str], out: Path | str) -> Path:
     parts = [
         _part(data, [run for run in runs if run.data == data], rows) for data in dict.fromkeys(run.data for run in runs)
     ]
-    return write_text(Path(out), "\n".join([*_searches(found), *parts]) or "No run is finished.\n")
+    changed = [*_changes(changes_since(against, scores_of(runs)))] if against else []
+    return write_text(Path(out), "\n".join([*changed, *_searches(found), *parts]) or "No run is finished.\n")
+
+
+def _changes(found: Changes) -> Iterator[str]:
+    for part in found.parts:
+        title = f"{part.data}: what changed since {found.since}"
+        yield _headed(title, part.sentences, markdown_table(HEADERS, [*part.apart, *part.others], NUMBERS))
 
 
 def _searches(found: Found) -> Iterator[str]:
     for folder in found.recursions:
         recursion = open_recursion(folder)
-        yield _headed(folder.name, recursion.sentences, markdown_table(HEADERS, [one.cells for one in recursion.steps]))
+        yield _headed(
+            folder.name, recursion.sentences, markdown_table(recursions.HEADERS, [one.cells for one in recursion.steps])
+        )
         for place, one in recursion.histories.items():
             yield _population(f"{folder.name}: {name_of(place)}", one)
     for folder in found.populations:

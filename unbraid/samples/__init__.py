@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
 
 from unbraid.atomic import atomic_file
 from unbraid.encode import to_tensor
 from unbraid.metrics.retrieval import neighbours
+from unbraid.samples.gallery import gallery_of
 from unbraid.samples.traversal import traversals
 from unbraid.seeds import stream
 from unbraid.tables import Codes, Dataset
@@ -19,11 +19,11 @@ _STRIPS, _NEIGHBOURS, _GRID = 8, 6, 6
 
 
 def save_samples(path: Path, method: Method, dataset: Dataset, codes: Codes, seed: int) -> None:
-    """``samples.npz``: ``strip_*`` for retrieval and, where the method draws, ``swap_images`` and ``traversal_*``."""
+    """``samples.npz``: ``strip_*`` and ``gallery_*`` and, where the method draws, ``swap_*`` and ``traversal_*``."""
     rng = stream(seed, "samples")
-    arrays: dict[str, Any] = _strips(dataset, codes, rng)
+    arrays: dict[str, Any] = _strips(dataset, codes, rng) | gallery_of(dataset)
     if isinstance(method, Decodes) and dataset.spec.domain is not None:
-        arrays["swap_images"] = _swaps(method, dataset, rng)
+        arrays |= _swaps(method, dataset, rng)
     arrays |= traversals(method, dataset, codes, stream(seed, "samples", "traversal"))
     with atomic_file(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, **arrays)
@@ -46,9 +46,13 @@ def _strips(dataset: Dataset, codes: Codes, rng: np.random.Generator) -> dict[st
     return arrays
 
 
-def _swaps(method: Method, dataset: Dataset, rng: np.random.Generator) -> UInt8[np.ndarray, "r k h w c"]:
-    """Row i, column j: the content of column j's image drawn in the domain of row i's. The first row and column are
-    the images themselves, the corner is blank."""
+def _swaps(method: Method, dataset: Dataset, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """What is drawn with the content of some test images and the domain of others.
+
+    - ``swap_images`` (1 + I, 1 + J, H, W, C): row i, column j: the content of column j's image drawn in the domain of
+      row i's; the first row and column are the images themselves, the corner is blank
+    - ``swap_domain_rows`` (I), ``swap_content_rows`` (J): the rows of these images
+    """
     assert isinstance(method, Decodes)
     assert dataset.spec.domain is not None
     domain = dataset.columns[dataset.spec.domain]
@@ -65,4 +69,5 @@ def _swaps(method: Method, dataset: Dataset, rng: np.random.Generator) -> UInt8[
     pixels = pixels.reshape(len(givers), len(contents), *pixels.shape[1:])
     corner = np.full_like(dataset.images[:1], 255)
     first = np.concatenate([corner, dataset.images[contents]])[None]  # (1, 1 + J, H, W, C)
-    return np.concatenate([first, np.concatenate([dataset.images[givers][:, None], pixels], axis=1)])
+    grid = np.concatenate([first, np.concatenate([dataset.images[givers][:, None], pixels], axis=1)])
+    return {"swap_images": grid, "swap_domain_rows": givers, "swap_content_rows": contents}
