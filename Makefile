@@ -10,7 +10,7 @@ export OMP_NUM_THREADS ?= $(shell nproc)
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet torch==2.14.1 torchvision==0.29.1
-	$(BIN)/python -m pip install --quiet --editable '.[dev,trackers,export]'
+	$(BIN)/python -m pip install --quiet --editable '.[dev,trackers,export,app]'
 	touch $@
 
 demo: .venv/installed  ## train four encoders on painted digits, audit them, write a page

@@ -1,11 +1,16 @@
-"""The population engine with members that train in no time, and the memory of workers that share one data set.
+"""The population engine with members that train in no time, the memory of workers that share one data set, and the
+share of a generation that its fitness takes.
 
-    python benchmarks/populations.py            # engine, then memory
+    python benchmarks/populations.py            # engine, then memory, then fitness
     python benchmarks/populations.py engine
 
 The engine's cost is the time of a whole population, divided by its members and generations: draws, files, a lock, a
 process pool, selection, deletion of checkpoints. Memory is the proportional set size: a page that several processes map
 counts once, in shares.
+
+A fitness is timed on a member that has trained on a few thousand images. Its share is that of generations of 10,000
+images, our least, and of 480,000, the published pass over Shapes3D: training grows with the images, UDR does not, and
+MIG encodes all labelled images up to 50,000.
 """
 
 import re
@@ -20,6 +25,8 @@ import numpy as np
 SIZES = (4, 20, 200)
 GENERATIONS = 5
 ROWS, SIDE = 480_000, 64
+TRAINED, BATCH = 4096, 64  # images
+SPRITES = "sprites:size=64"
 
 
 def no_op(path: Path) -> None:
@@ -98,6 +105,35 @@ def memory() -> None:
     print(f"  four beside one: {totals[4] / totals[1]:.2f} times")
 
 
+def fitness() -> None:
+    from unbraid import checkpoint
+    from unbraid.config import RunConfig
+    from unbraid.encoder import load
+    from unbraid.population.fitness import find_fitness
+    from unbraid.records import RunDir
+    from unbraid.run import train_weights
+    from unbraid.seeds import stream
+
+    print(f"fitness of beta-tcvae on {SPRITES}, batches of {BATCH}; share of a generation's time")
+    options = {"batch_size": BATCH, "max_steps": TRAINED // BATCH, "precision": "fp32-channels-last"}
+    for name, networks in (("udr", 5), ("mig", 1)):
+        with tempfile.TemporaryDirectory() as temporary:
+            run = RunDir(Path(temporary) / "run")
+            config = RunConfig.make("beta-tcvae", SPRITES, num_models=networks, **options)
+            accelerator, dataset = train_weights(config, run)
+            an_image = checkpoint.load_state(run.checkpoint)["seconds"] / TRAINED
+            encoder, judge = load(run, accelerator.device), find_fitness(name)
+            start = time.perf_counter()
+            judge(run, encoder, dataset, stream(0, "fitness"))
+            spent = time.perf_counter() - start
+        seen = len(dataset.rows("train"))
+        for images in (10_000, ROWS):
+            judged = spent * min(images, 50_000) / seen if name == "mig" else spent
+            trained = images * an_image
+            share = f"{judged / (judged + trained):.1%} of a generation"
+            print(f"  {name}, {networks} networks, {images:,} images: {judged:.2f} s beside {trained:.0f} s, {share}")
+
+
 if __name__ == "__main__":
-    for part in sys.argv[1:] or ["engine", "memory"]:
-        {"engine": engine, "memory": memory}[part]()
+    for part in sys.argv[1:] or ["engine", "memory", "fitness"]:
+        {"engine": engine, "memory": memory, "fitness": fitness}[part]()

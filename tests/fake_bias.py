@@ -95,6 +95,10 @@ class Divider(Untrained):
         self.bank.add(torch.from_numpy(np.random.default_rng(seed).integers(2, size=len(train))), 0, -0.5)
         self.bank.add(torch.from_numpy((dataset.columns["colour"][train] > 0).astype(np.int64)), 10, -0.9)
 
+    @property
+    def found_partitions(self):
+        return self.bank.filled
+
 
 def write_biased_run(root: Path, dataset: Dataset, seed: int = 0, method: str = "lff") -> RunDir:
     """A finished run with everything that the page says of a biased classifier and of partitions."""

@@ -39,6 +39,14 @@ def test_partitions(tmp_path, monkeypatch):
     assert table["partition_epoch_0"].notna().sum() == len(train)
 
 
+def test_a_run_that_ended_before_its_first_search(tmp_path, monkeypatch):
+    data = biased_dataset()
+    model = Divider(data)
+    model.bank.held = 0
+    with pytest.raises(UserError, match="ended before it sought a partition"):
+        groups(tmp_path, monkeypatch, model, data)
+
+
 def test_a_method_without_groups(tmp_path, monkeypatch):
     data = biased_dataset()
     with pytest.raises(UserError, match="vanilla makes out no groups"):

@@ -139,3 +139,18 @@ def test_a_run_is_done_when_it_says_so(tmp_path):
     assert not run.is_done()
     run.done.touch()
     assert run.is_done()
+
+
+def test_a_notebook_shows_a_run_and_its_scores(tmp_path):
+    run = RunDir(tmp_path / "<run>")
+    run.path.mkdir()
+    assert run._repr_html_() == f"<p><b>{tmp_path}/&lt;run&gt;</b>: not done</p>"
+    owner = {"run": "run", "method": "dcodr", "data": "digits", "seed": 0, "epoch": 1, "version": "1"}
+    for column, value in (("<b>", 0.25), ("undefined", None)):
+        score = Score(metric="leakage", column=column, value=value, low=0.2, chance=0.1, higher_is_better=False)
+        append_line(run.scores, vars(Record.of(score, **owner)))
+    shown = run._repr_html_()
+    assert "<tr><td>leakage</td><td>&lt;b&gt;</td><td></td><td>0.250</td><td></td><td>0.100</td></tr>" in shown
+    assert "undefined" not in shown
+    run.scores.write_text("{}\n{}\n")
+    assert run._repr_html_().endswith("not done</p>")

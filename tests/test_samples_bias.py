@@ -78,7 +78,7 @@ def test_partitions_with_images_of_each_side_and_what_they_go_with(tmp_path, dat
     with np.load(tmp_path / "partitions.npz", allow_pickle=False) as file:
         found = dict(file)
     train = data.rows("train")
-    np.testing.assert_array_equal(found["environments"], model.bank.filled.numpy())
+    np.testing.assert_array_equal(found["environments"], model.found_partitions.environments.numpy())
     assert (found["epochs"].tolist(), found["objective"].tolist()) == ([0, 10], pytest.approx([-0.5, -0.9]))
     newest = found["gallery_partition"] == 1
     colours = found["gallery_images"][newest][:, 0, 7].argmax(axis=1)

@@ -133,3 +133,14 @@ def test_arrays_are_shown_in_a_line():
     assert repr(codes).startswith("Codes(fake: ")
     assert "domain 'domain'; label 'shape'; columns domain, shape" in repr(codes)
     assert repr(codes).endswith(f"; {codes.z.shape[1]} dimensions)")
+
+
+def test_a_notebook_shows_the_columns():
+    codes = with_everything()
+    spec = dataclasses.replace(codes.spec, targets=("<b>",))
+    size = np.linspace(-1, 2, len(codes), dtype=np.float32)
+    size[3] = np.nan
+    shown = dataclasses.replace(codes, spec=spec, columns=codes.columns | {"<b>": size})._repr_html_()
+    assert f"<p>{len(codes)} codes of {codes.z.shape[1]} dimensions, fake: " in shown
+    assert "<tr><td>domain</td><td>domain, factor</td>" in shown
+    assert "<tr><td>&lt;b&gt;</td><td></td><td>-1 to 2</td><td>1</td></tr>" in shown

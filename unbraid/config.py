@@ -65,9 +65,10 @@ class RunConfig:
             if name not in (known := option_names | setting_names | hparam_names):
                 raise UserError(f"{method} has no option {name!r}.{did_you_mean(name, known)}")
         numbers = preset_values(kind, data, preset)
+        views = numbers.pop("views", kind.views)
         numbers |= {name: value for name, value in values.items() if name in hparam_names}
         settings = parse(Settings, {k: v for k, v in values.items() if k in setting_names}, owner="train")
-        settings = dataclasses.replace(settings, views=settings.views or kind.views)
+        settings = dataclasses.replace(settings, views=settings.views or views)
         find_views(settings.views)
         return cls(
             method=method,

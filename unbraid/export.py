@@ -17,11 +17,9 @@ from unbraid.atomic import atomic_file
 from unbraid.data.more_columns import ROW, value_names
 from unbraid.encoder import Encoder, load, load_data
 from unbraid.errors import UserError, did_you_mean
-from unbraid.partitions.bank import PartitionBank
 from unbraid.samples.bias import seen_by_both
-from unbraid.samples.partitions import bank_of
 from unbraid.tables import Dataset
-from unbraid.types import KnowsBias
+from unbraid.types import FindsPartitions, KnowsBias, Partitions
 
 _BATCH = 2  # of the example that is traced; the exported encoder takes any number of images
 
@@ -110,8 +108,10 @@ def _groups(encoder: Encoder, path: Path) -> None:
         columns[label] = value_names(dataset, label)[dataset.columns[label]]
     if isinstance(method, KnowsBias):
         columns |= _bias_groups(method, dataset)
-    elif (bank := bank_of(method)) is not None:
-        columns |= _partition_groups(bank, dataset)
+    elif isinstance(method, FindsPartitions):
+        if not len(method.found_partitions):
+            raise UserError(f"this run of {encoder.config.method} ended before it sought a partition; train it longer")
+        columns |= _partition_groups(method.found_partitions, dataset)
     else:
         raise UserError(f"{encoder.config.method} makes out no groups: it has no biased network and finds no partition")
     with atomic_file(path) as temporary:
@@ -129,11 +129,11 @@ def _bias_groups(method: KnowsBias, dataset: Dataset) -> dict[str, np.ndarray]:
     }
 
 
-def _partition_groups(bank: PartitionBank, dataset: Dataset) -> dict[str, np.ndarray]:
+def _partition_groups(found: Partitions, dataset: Dataset) -> dict[str, np.ndarray]:
     """The side of each training image in each partition; other images are on none."""
-    sides = np.full((len(bank), len(dataset)), "", dtype=object)
-    sides[:, dataset.rows("train")] = bank.filled.cpu().numpy()
-    return {f"partition_epoch_{epoch}": line for epoch, line in zip(bank.epochs.tolist(), sides)}
+    sides = np.full((len(found), len(dataset)), "", dtype=object)
+    sides[:, dataset.rows("train")] = found.environments.cpu().numpy()
+    return {f"partition_epoch_{epoch}": line for epoch, line in zip(found.epochs.tolist(), sides)}
 
 
 FORMATS: Mapping[str, Callable[[Encoder, Path], Any]] = {

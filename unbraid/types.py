@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -29,7 +29,7 @@ class Batch:
 
     index: Int[Tensor, " b"]  # row in the train split, 0 .. num_train-1
     x: Float[Tensor, "b c h w"]  # in [0, 1], not augmented
-    views: Float[Tensor, "b v c h w"]  # v = needs.views, may be 0
+    views: Float[Tensor, "b v c view_h view_w"]  # v = needs.views, may be 0
     domain: Int[Tensor, " b"] | None = None  # None unless declared; the same below
     label: Int[Tensor, " b"] | None = None
     factors: Int[Tensor, "b g"] | None = None
@@ -54,12 +54,25 @@ class Passes(Protocol):
         """With ``needs.views`` views, drawn anew for each epoch and turn; shuffled, a short last batch is left out."""
 
 
+@dataclass(frozen=True)
+class Partitions:
+    """P partitions of the N rows of the train split into K environments."""
+
+    environments: UInt8[Tensor, "p n"]  # 0 .. num_environments-1
+    num_environments: int  # of each, also where one of them has no image
+    epochs: Int[Tensor, " p"]  # before which each was found
+    values: Float[Tensor, " p"]  # of the objective that each reached
+
+    def __len__(self) -> int:
+        return len(self.environments)
+
+
 class Method(nn.Module, abc.ABC):
     """The only base class. Subclasses are final except for variants in the same file."""
 
     config_class: ClassVar[type]
     needs: Needs = Needs()  # of the class; of the instance where options change it
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}  # data set or purpose -> what differs from the defaults
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}  # data set or purpose -> what differs; may name views
     views: ClassVar[str] = "identity"  # the recipe of augment/ that the paper uses
 
     @abc.abstractmethod
@@ -122,6 +135,15 @@ class SwapsBias(Protocol):
         self, x: Float[Tensor, "b c h w"], bias_x: Float[Tensor, "b c h w"]
     ) -> tuple[Float[Tensor, "b k"], Float[Tensor, "b k"]]:
         """Logits of its two last layers: of the label, and the biased one's."""
+
+
+@runtime_checkable
+class FindsPartitions(Protocol):
+    """A method that seeks partitions of the training images into environments."""
+
+    @property
+    def found_partitions(self) -> Partitions:
+        """Those that it holds, oldest first; there may be none."""
 
 
 @runtime_checkable

@@ -32,7 +32,7 @@ def find_watch(
     if asked and dataset.spec.label is None:
         raise UserError(f"--knn_every {asked}: {dataset.spec.name} names no label; give --label, or leave it out")
     if asked and predicts:
-        raise UserError(f"--knn_every {asked}: this method predicts the label, and its accuracy is measured; leave out")
+        raise UserError("this method predicts the label, and its accuracy is measured already: leave out --knn_every")
     if dataset.spec.label is None or not (predicts or asked):
         return None, 0
     if predicts:

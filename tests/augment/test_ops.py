@@ -148,10 +148,19 @@ def test_crop_equals_torchvision_given_its_box(size, scale):
         assert torch.allclose(found, tv.resized_crop(image, *box, list(size), antialias=True), atol=1e-5)
 
 
+@pytest.mark.parametrize("size", [(96, 96), (24, 40)])
+def test_crops_of_another_size_equal_torchvision(size):
+    op = ops.ResizedCrop((0.08, 1.0), side=32)
+    x = photo(num=8, height=size[0], width=size[1])
+    draw = draws(op, 8)
+    for image, found, box in zip(x, op(x, draw), op.boxes(draw, size).tolist()):
+        assert torch.allclose(found, tv.resized_crop(image, *box, [32, 32], antialias=True), atol=1e-5)
+
+
 def test_resizing_down_is_antialiased_as_in_torchvision():
     x = photo(height=64, width=64)
     length = torch.tensor([50.0, 64.0, 21.0])
-    weights = ops._bilinear(torch.tensor([3.0, 0.0, 40.0]), length, 64)
+    weights = ops._bilinear(torch.tensor([3.0, 0.0, 40.0]), length, 64, 64)
     assert torch.allclose(weights.sum(dim=2), torch.ones(3, 64))
     expected = tv.resized_crop(x[2], 40, 40, 21, 21, [64, 64], antialias=True)
     assert torch.allclose(ops._resample(x, weights, weights)[2], expected, atol=1e-5)

@@ -96,6 +96,7 @@ def test_a_list_of_names_is_one_of_them_and_its_views_are_distinct():
         ("crop,gausian-blur", "Did you mean 'gaussian-blur'?"),
         ("", "unknown view recipe ''"),
         ("crop,crop", "name each once"),
+        ("crop,ip-irm-32", "name ip-irm-32 alone"),
     ],
 )
 def test_a_wrong_name_is_an_error_that_says_what_to_do(name, message):

@@ -8,6 +8,7 @@ import pytest
 import torch
 from fake_training import RecordingStep, tiny_batch, tiny_dataset, tiny_loader
 
+from unbraid.augment import views
 from unbraid.data import DATASETS
 from unbraid.hparams import parse
 from unbraid.methods import METHODS, method
@@ -41,7 +42,9 @@ def test_builds_from_every_preset_and_has_a_tiny_one(name):
     kind = method(name)
     assert "tiny" in kind.presets
     for preset, values in {"defaults": {}, **kind.presets}.items():
-        parse(kind.config_class, values, owner=f"{name}, preset {preset}")
+        numbers = {option: value for option, value in values.items() if option != "views"}
+        parse(kind.config_class, numbers, owner=f"{name}, preset {preset}")
+        views(values.get("views", kind.views))
 
 
 def test_updates_lower_the_first_optimisers_terms(name):

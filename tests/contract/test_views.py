@@ -27,7 +27,7 @@ def test_shape_and_range_are_kept_and_the_images_untouched(name, channels, size)
     x = images(4, channels, *size)
     before = x.clone()
     found = view(name, x, num_views=2)
-    assert found.shape == (4, 2, channels, *size)
+    assert found.shape == (4, 2, channels, *((32, 32) if name.endswith("-32") else size))
     assert found.dtype == torch.float32
     assert found.min() >= 0
     assert found.max() <= 1

@@ -69,6 +69,17 @@ def test_rows_stay_whole_and_the_seed_decides():
     assert set(kept) <= set(marks)
 
 
+def test_without_a_validation_split_a_tenth_of_each_pair_is_held_out():
+    before = table()
+    split = np.where(before.split == 1, 0, before.split).astype(np.uint8)
+    before = dataclasses.replace(before, split=split)
+    whole, after = rebias(before, 0.9, held_out="as-is"), rebias(before, 0.9)
+    full = cells(before, "train")
+    np.testing.assert_array_equal(cells(whole, "validation"), -(-full // 10))
+    assert (cells(after, "validation") == -(-full.min() // 10)).all()
+    np.testing.assert_allclose(cells(after, "train").max(axis=1) / cells(after, "train").sum(axis=1), 0.9, atol=0.01)
+
+
 def test_pairings():
     count = np.array([[9, 8, 0], [9, 1, 0], [9, 7, 1]])  # the first value is everybody's most frequent
     assert _pair(count, "frequent").tolist() == [1, 0, 2]
@@ -112,7 +123,7 @@ def test_command_line(tmp_path, capsys, monkeypatch):
     assert main(words) == 0
     said = capsys.readouterr().out
     data = load(str(tmp_path / "digits-biased"))
-    assert said.startswith(f"digits-biased is written: {data.spec.num_train} train, 0 validation")
+    assert said.startswith(f"digits-biased is written: {data.spec.num_train} train, 120 validation")
     assert said.endswith("unbraid train METHOD --data digits-biased\n")
     assert main([*words, "--out", "own.npz"]) == 0
     for split in ("train", "test"):

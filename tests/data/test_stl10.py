@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 import unbraid
-from unbraid.data import load
+from unbraid.data import load, store
 from unbraid.errors import DataError, UserError
 
 RNG = np.random.default_rng(0)
@@ -29,6 +29,23 @@ def test_labelled_rows_then_unlabelled_then_test(folder):
     assert data.columns["object"].tolist() == [*range(10), *range(10), *[-1] * 30, *range(10)]
     assert data.rows("test").tolist() == list(range(50, 60))
     assert data.spec.values["object"][7] == "monkey"
+
+
+def test_the_store_depends_on_all_code_that_reads(folder, monkeypatch):
+    seen = set()
+
+    def cached(name, parameters, sources, build):
+        seen.update(path.name for path in sources)
+        raise DataError("asked")
+
+    monkeypatch.setattr(store, "cached", cached)
+    (folder.parent / "cifar-100-binary").mkdir()
+    for part in ("train", "test"):
+        (folder.parent / "cifar-100-binary" / f"{part}.bin").touch()
+    for name in (f"stl10:raw={folder}", f"cifar100:raw={folder.parent}"):
+        with pytest.raises(DataError, match="asked"):
+            load(name)
+    assert {"stl10.py", "raw_files.py", "cifar.py", "cifar10_files.py", "cifar100_files.py"} <= seen
 
 
 def test_without_the_unlabelled_rows(folder):

@@ -9,6 +9,9 @@ import torch.nn.functional as F
 from fake_training import RecordingStep, tiny_batch, tiny_dataset, tiny_loader
 from published_ip_irm import GOLDEN, logits, shares, tiny_weight, views
 
+import unbraid
+from unbraid.config import RunConfig
+from unbraid.encoder import load
 from unbraid.errors import UserError
 from unbraid.losses.objectives import barlow_twins, simsiam, vicreg
 from unbraid.methods import ip_irm
@@ -238,6 +241,7 @@ def test_options_search_and_train(values):
         ({"num_environments": 300}, "more than the 256"),
         ({"fidelity": "fixd"}, "not 'fixd'. Did you mean 'fixed'"),
         ({"fidelity": "scalar,delays"}, "not 'delays'. Did you mean 'delay'"),
+        ({"fidelity": "published,scalar"}, "published stands alone; name the mends only"),
     ],
 )
 def test_mistakes_are_named(values, message):
@@ -256,6 +260,26 @@ def test_published_network():  # G12
     shapes = {name: list(value.shape) for name, value in model.projector.state_dict().items()}
     assert shapes["0.weight"] == [512, 2048]
     assert shapes["3.bias"] == [128]
+
+
+@pytest.mark.parametrize(
+    ("data", "preset", "recipe"),
+    [("stl10", None, "ip-irm-32"), ("photos", "stl10-mixup-set5", "ip-irm-32"), ("cifar100", "cifar100", "ip-irm")],
+)
+def test_presets_crop_as_published(data, preset, recipe):
+    assert RunConfig.make("ip-irm", data, preset=preset).settings.views == recipe
+    assert RunConfig.make("ip-irm", data, preset=preset, views="simclr").settings.views == "simclr"
+
+
+def test_crops_may_be_smaller_than_the_images(tmp_path):
+    options = {"preset": "tiny", "precision": "fp32", "metrics": ["mig"], "max_steps": 1, "views": "ip-irm-32"}
+    run = unbraid.train("ip-irm", "digits:source=sklearn,num=100,size=48", out=tmp_path / "run", **options)
+    assert load(run.path).spec.image_shape == (3, 48, 48)
+    assert len(load(run.path).method.partitions) == 1
+
+
+def test_a_network_of_numbers_sees_pixels_from_0_to_1():
+    assert build(backbone="mlp").encoder.divisor == 1
 
 
 @pytest.mark.parametrize("objective", [simsiam, barlow_twins, vicreg])

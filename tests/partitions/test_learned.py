@@ -1,16 +1,19 @@
 """The search by logits against the published runs; its stop; restarts."""
 
+import dataclasses
+import functools
+
 import numpy as np
 import pytest
 import torch
 from published_ip_irm import GOLDEN, features, logits, shares
 from sklearn.metrics import adjusted_rand_score
 
-from unbraid.losses.partition import contrast_of_subsets, imbalance
+from unbraid.losses.partition import SubsetTerms, contrast_of_subsets, imbalance
 from unbraid.losses.partition_mixup import mixed_contrast_of_subsets, mixture_weights
 from unbraid.partitions.grouped import clusters, ranked
 from unbraid.partitions.learned import PUBLISHED, Schedule, learned
-from unbraid.partitions.problem import FeatureBatch, Problem
+from unbraid.partitions.problem import FeatureBatch, Problem, mean_penalty, variance, weighed_variance
 
 
 def published(batch_size=12, temperature=0.5, v_rex=False, constraint="relaxed"):
@@ -31,7 +34,8 @@ def published(batch_size=12, temperature=0.5, v_rex=False, constraint="relaxed")
             renormalize=True,
         )
 
-    return Problem(12, 2, batches, terms, lambda q: imbalance(q, constraint, published=True), v_rex, 0.5)
+    penalty = variance if v_rex else mean_penalty
+    return Problem(12, 2, batches, terms, lambda q: imbalance(q, constraint, published=True), penalty, 0.5)
 
 
 @pytest.mark.parametrize(
@@ -66,7 +70,8 @@ def test_published_run_on_mixed_images():  # G9
         return mixed_contrast_of_subsets(batch.first, batch.second, batch.partner, own, other, weight, **options)
 
     batch = FeatureBatch(torch.arange(12), z1, z2, partner, share)
-    problem = Problem(12, 2, lambda _: [batch], terms, lambda q: imbalance(q, "relaxed", published=True), False, 0.5)
+    balance = functools.partial(imbalance, constraint="relaxed", published=True)
+    problem = Problem(12, 2, lambda _: [batch], terms, balance, mean_penalty, 0.5)
     found, want = learned(problem, logits(12, 2, 0.4)[None], PUBLISHED), GOLDEN["G9"]["offline_max_batch_12"]
     assert found.logits[:3].numpy() == pytest.approx(np.array(want["first_rows"]), rel=1e-6)
     assert found.last[0].tolist() == pytest.approx(want["final_S_row0_last_epoch"], rel=1e-6)
@@ -91,7 +96,7 @@ def planted(num=60, batch_size=60):
     def terms(batch, weight):
         return contrast_of_subsets(batch.first, batch.second, weight, temperature=0.5, penalty_temperature=0.5)
 
-    return truth, Problem(num, 2, batches, terms, lambda q: imbalance(q, "relaxed", published=False), False, 0.5)
+    return truth, Problem(num, 2, batches, terms, lambda q: imbalance(q, "relaxed", published=False), mean_penalty, 0.5)
 
 
 def random_logits(restarts, num, environments=2):
@@ -138,7 +143,7 @@ def test_the_result_is_never_worse_than_the_first_turn():
 def test_names_of_the_environments_and_a_constant_in_a_row_change_nothing():
     _, problem = planted()
     start = random_logits(1, 60, 3)
-    problem = Problem(60, 3, problem.batches, problem.terms, problem.constraint, False, 0.5)
+    problem = dataclasses.replace(problem, num_environments=3)
     batch = next(iter(problem.batches(0)))
     plain = problem.risk(batch, start.softmax(2))
     torch.testing.assert_close(problem.risk(batch, start[..., [2, 0, 1]].softmax(2)), plain)
@@ -148,7 +153,7 @@ def test_names_of_the_environments_and_a_constant_in_a_row_change_nothing():
 @pytest.mark.parametrize("environments", [2, 3])
 def test_a_ranked_partition_is_balanced(environments):
     _, problem = planted()
-    problem = Problem(60, environments, problem.batches, problem.terms, problem.constraint, False, 0.5)
+    problem = dataclasses.replace(problem, num_environments=environments)
     found = ranked(problem, 1, torch.Generator().manual_seed(0))
     assert torch.bincount(found.environments).tolist() == [60 // environments] * environments
 
@@ -173,3 +178,30 @@ def test_a_sought_subset_of_no_or_one_image_has_a_loss(size):
     (terms.loss + terms.penalty).sum().backward()
     assert all(torch.isfinite(value).all() for value in (*terms, weight.grad))
     assert terms.loss[1].item() == pytest.approx(0, abs=1e-6)
+
+
+def test_the_variance_of_equal_environments_is_the_unbiased_one():
+    loss = torch.tensor([[1.0, 3.0, 4.5], [2.0, 2.0, 2.0]])
+    terms, size = SubsetTerms(loss, torch.zeros_like(loss)), torch.full((2, 3), 7.0)
+    assert weighed_variance(terms, size).tolist() == pytest.approx(loss.var(1).tolist())
+    assert variance(terms, size).tolist() == pytest.approx(np.var(loss.numpy(), axis=1, ddof=1).tolist())
+
+
+def test_the_variance_of_unequal_environments_by_loops():
+    loss, size = [1.0, 3.0, 9.0], [10.0, 30.0, 1.5]
+    mean = (10 * 1.0 + 30 * 3.0) / 40
+    want = (10 * (1.0 - mean) ** 2 + 30 * (3.0 - mean) ** 2) / 40 * 2 / 1  # two count
+    terms = SubsetTerms(torch.tensor([loss]), torch.zeros(1, 3))
+    assert weighed_variance(terms, torch.tensor([size])).item() == pytest.approx(want)
+    assert weighed_variance(terms, torch.tensor([[40.0, 1.0, 0.0]])).item() == 0
+
+
+def test_no_search_empties_a_side_to_make_losses_unlike():
+    """Counted alike, the loss of a side without negatives is far below the other's, and that is worth more than
+    balance."""
+    _, problem = planted()
+    start = random_logits(4, 60)
+    plain, weighed = (dataclasses.replace(problem, penalty=one) for one in (variance, weighed_variance))
+    emptied, balanced = (torch.bincount(learned(one, start, CONVERGED).environments) for one in (plain, weighed))
+    assert emptied.min() <= 2
+    assert balanced.min() >= 20

@@ -39,7 +39,8 @@ def rows_of(path: Path) -> list[dict[str, str]]:
 def test_factors_are_proposed_then_written_once_accepted(tmp_path: Path) -> None:
     written = annotate("run", "digits", tmp_path)
     assert [path.name for path in written] == ["factors.yaml", "surrogate.csv", "factor-0.png", "factor-1.png"]
-    entries = yaml.safe_load((tmp_path / "factors.yaml").read_text())["factors"]
+    content = yaml.safe_load((tmp_path / "factors.yaml").read_text())
+    entries = content["factors"]
     assert [(one["dimension"], one["accept"], len(one["values"])) for one in entries] == [(0, False, 4), (1, False, 4)]
     assert entries[0]["rows"] == [len(DATA) // 4] * 4
     table = rows_of(tmp_path / "surrogate.csv")
@@ -50,7 +51,7 @@ def test_factors_are_proposed_then_written_once_accepted(tmp_path: Path) -> None
     with pytest.raises(UserError, match="accepts no factor"):
         annotate("run", "digits", tmp_path)
     entries[1] |= {"accept": True, "name": "height", "values": ["low", "low", "mid", "high"]}
-    (tmp_path / "factors.yaml").write_text(yaml.safe_dump({"factors": entries}))
+    (tmp_path / "factors.yaml").write_text(yaml.safe_dump(content))
     assert [path.name for path in annotate("run", "digits", tmp_path)] == ["labels.csv", "confidence.csv"]
     labels = rows_of(tmp_path / "labels.csv")
     assert list(labels[0]) == ["row", "height"]
@@ -104,9 +105,9 @@ WHOLE = {"dimension": 0, "name": "a", "accept": True, "values": ["x", "y"], "bou
     ],
 )
 def test_entries_that_are_wrong(tmp_path: Path, change: dict, message: str) -> None:
-    (tmp_path / "factors.yaml").write_text(yaml.safe_dump({"factors": [WHOLE | change]}))
+    (tmp_path / "factors.yaml").write_text(yaml.safe_dump({"network": "n", "factors": [WHOLE | change]}))
     with pytest.raises(UserError, match=r"factors\.yaml, factor 1.*") as caught:
-        read_factors(tmp_path / "factors.yaml", 10)
+        read_factors(tmp_path / "factors.yaml", 10, "n")
     assert message in str(caught.value)
 
 
@@ -115,11 +116,13 @@ def test_entries_that_are_wrong(tmp_path: Path, change: dict, message: str) -> N
     [
         ("factors: [", "is not YAML"),
         ("- a", "needs a list 'factors'"),
-        ("factors: [3]", "must have dimension"),
-        ("factors: [{name: a}]", "lacks 'dimension'"),
-        (yaml.safe_dump({"factors": [WHOLE, WHOLE | {"name": "b"}]}), "has dimension 0 twice"),
+        ("{network: n, factors: [3]}", "must have dimension"),
+        ("{network: n, factors: [{name: a}]}", "lacks 'dimension'"),
+        ("{network: m, factors: []}", "does not say that its bounds are of this network"),
+        ("factors: []", "does not say that its bounds are of this network"),
+        (yaml.safe_dump({"network": "n", "factors": [WHOLE, WHOLE | {"name": "b"}]}), "has dimension 0 twice"),
         (
-            yaml.safe_dump({"factors": [WHOLE, {"dimension": 1, "name": "a", "accept": True}]}),
+            yaml.safe_dump({"network": "n", "factors": [WHOLE, {"dimension": 1, "name": "a", "accept": True}]}),
             "joins factors, and one has no values",
         ),
     ],
@@ -127,10 +130,19 @@ def test_entries_that_are_wrong(tmp_path: Path, change: dict, message: str) -> N
 def test_files_that_are_wrong(tmp_path: Path, content: str, message: str) -> None:
     (tmp_path / "factors.yaml").write_text(content)
     with pytest.raises(UserError, match="factors") as caught:
-        read_factors(tmp_path / "factors.yaml", 10)
+        read_factors(tmp_path / "factors.yaml", 10, "n")
     assert message in str(caught.value)
     with pytest.raises(UserError, match="cannot read"):
-        read_factors(tmp_path / "none.yaml", 10)
+        read_factors(tmp_path / "none.yaml", 10, "n")
+
+
+@pytest.mark.usefixtures("network")
+def test_a_file_of_another_network_is_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    annotate("run", "digits", tmp_path)
+    other = FakeVAE(WEIGHTS[None] * 2, np.array([0.05, 0.05, 1.0]))
+    monkeypatch.setattr(annotation, "load", lambda path: encoder_of(other, DATA))
+    with pytest.raises(UserError, match="bounds are of this network; choose another --out"):
+        annotate("run", "digits", tmp_path)
 
 
 @pytest.mark.usefixtures("network")
@@ -142,6 +154,21 @@ def test_images_and_networks_that_do_not_fit(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(annotation, "load", lambda path: encoder_of(FakeVAE(WEIGHTS[None] * 0, np.ones(3)), DATA))
     with pytest.raises(UserError, match="learned no factor"):
         annotate("run", "digits", tmp_path)
+    monkeypatch.setattr(annotation, "load", lambda path: encoder_of(FakeVAE(WEIGHTS[None] * np.nan, np.ones(3)), DATA))
+    with pytest.raises(UserError, match="are not finite: its training diverged"):
+        annotate("run", "digits", tmp_path)
+
+
+@pytest.mark.usefixtures("network")
+def test_a_dimension_that_says_the_same_of_every_image_is_no_factor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its KL is large, and 1 - 0 / 0 would be its confidence."""
+    monkeypatch.setattr(
+        annotation, "load", lambda path: encoder_of(FakeVAE(WEIGHTS[None] * 0, np.full(3, 1e-30)), DATA)
+    )
+    with pytest.raises(UserError, match="learned no factor"):
+        annotate("run", "digits", tmp_path)
 
 
 def test_runs_that_are_found(tmp_path: Path) -> None:
@@ -149,12 +176,13 @@ def test_runs_that_are_found(tmp_path: Path) -> None:
     (tmp_path / "run/config.json").touch()
     assert find_run(tmp_path / "run").path == tmp_path / "run"
     (tmp_path / "recursion.json").touch()
-    with pytest.raises(UserError, match="is not done"):
+    with pytest.raises(UserError, match="no population or recursion that is done"):
         find_run(tmp_path)
     (tmp_path / "model").mkdir()
+    (tmp_path / "model/config.json").touch()
     (tmp_path / "model/DONE").touch()
     assert find_run(tmp_path).name == "model"
-    with pytest.raises(UserError, match="no finished population"):
+    with pytest.raises(UserError, match="holds no run"):
         find_run(tmp_path / "nowhere")
 
 
@@ -181,7 +209,7 @@ def test_commands(tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: py
         return capsys.readouterr().err
 
     assert "with --data" in refused("labels", "run")
-    assert "no finished population" in refused("labels", str(tmp_path / "none"), "--data", "digits")
+    assert "holds no run" in refused("labels", str(tmp_path / "none"), "--data", "digits")
     assert "leave out --fitness:" in refused("rpu", "beta-tcvae", "--fitness", "mig")
     assert "take beta-tcvae" in refused("rpu", "vanilla", "--data", "digits:source=sklearn,num=200", "--label", "digit")
     monkeypatch.setattr(annotation, "annotate", lambda *words: [tmp_path / "labels.csv"])

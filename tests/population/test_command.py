@@ -72,6 +72,11 @@ def refuse(capsys, words, message):
         ((*PBT, "--executor_options", "x"), "--executor_options takes NAME=VALUE"),
         ((*PBT, "--fitness_options", "labels=3"), "has no hyper-parameter 'labels'"),
         ((*PBT, "--explore", "weight_decay"), "'weight_decay' is no hyper-parameter with a range"),
+        ((*PBT, "--explore", "lr", "batch_size", "--lr", "0.01"), "--lr is given, and cannot be explored too"),
+        ((*PBT, "--lr", "0.01", "--batch_size", "32"), "all that have a range were given: batch_size, lr"),
+        (("population", "pu", "beta-tcvae", "--preset", "published-pbt"), "is of unbraid population pbt"),
+        (("population", "pu", "vanilla", *DATA, *SMALL), "which only beta-tcvae trains: give num_models=5"),
+        (("population", "pbt", "beta-tcvae", *DATA, *SMALL, "--z_dim", "1"), "MIG compares the two best dimensions"),
         (("population", "pbt", "vanilla", "--preset", "published-pbd"), "no preset 'published-pbd'"),
         (("population", "replay", "nowhere"), "no finished population at nowhere"),
     ],
@@ -85,7 +90,7 @@ def test_mistakes(capsys, tmp_path, monkeypatch, words, message):
 @pytest.mark.parametrize("preset", PRESETS)
 def test_published_populations(preset, capsys):
     with pytest.raises(SystemExit):
-        main(["population", "pu", "beta-tcvae", "--preset", preset, "--help"])
+        main(["population", preset.removeprefix("published-"), "beta-tcvae", "--preset", preset, "--help"])
     text = " ".join(capsys.readouterr().out.split())
     assert f"default: {PRESETS[preset].population['members']})" in text
     assert "default: published)" in text

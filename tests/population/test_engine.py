@@ -191,6 +191,27 @@ def test_asynchronous_members_go_on_at_once(tmp_path, die_after):
     assert len(kept) <= 6
 
 
+def test_the_first_of_all_to_end_may_diverge(tmp_path):
+    """Nobody has weights to give yet, so the member begins anew; who reports later is no reason to stop."""
+    config = population(asynchronous=True, members=3)
+    done = run_population(config, tmp_path / "p", Inline(last_member_diverges, last_first=True))
+    (first, second, *_) = [line for line in done.history if line["member"] == 2]
+    assert first["fitness"] is None
+    assert (second["generation"], second["parent"], second["donor"]) == (1, "", None)
+    assert second["hparams"] != first["hparams"]
+    assert len(done.history) == 12
+    with pytest.raises(KeyboardInterrupt):
+        run_population(config, tmp_path / "q", Inline(last_member_diverges, last_first=True, die_after=10))
+    again = run_population(config, tmp_path / "q", Inline(last_member_diverges, last_first=True))
+    assert without_places(again.folder)[:2] == without_places(done.folder)[:2]
+
+
+def last_member_diverges(path):
+    fake_members.train(path)
+    if path.parts[-2:] == ("000", "002"):
+        fake_members.always_diverge(path)
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -218,7 +239,7 @@ def test_two_controllers_do_not_share_a_folder(tmp_path):
 
 
 def test_other_folders_are_left_alone(whole, tmp_path):
-    with pytest.raises(UserError, match=r"holds a population that differs in settings\.members; choose another"):
+    with pytest.raises(UserError, match=r"holds a population that differs in members; choose another"):
         run_population(population(members=6), whole.folder, Inline())
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "a.png").touch()
@@ -244,5 +265,43 @@ def test_options_of_one_name_do_not_hide_each_other(tmp_path):
     )
     (tmp_path / "p").mkdir()
     write_json(tmp_path / "p" / "population.json", asked.to_dict())
-    with pytest.raises(UserError, match=r"differs in member\.settings\.seed;"):
+    with pytest.raises(UserError, match=r"differs in seed;"):
         finished(other, tmp_path / "p")
+    with pytest.raises(UserError, match=r"differs in fitness_options\.seed;"):
+        finished(config, tmp_path / "p")
+
+
+def test_what_changes_no_result_may_differ(whole):
+    config = population()
+    settings = dataclasses.replace(config.member.settings, metrics=["mig"], checkpoint_seconds=5.0, log_every=3)
+    again = dataclasses.replace(config, member=dataclasses.replace(config.member, settings=settings))
+    assert run_population(again, whole.folder, Inline()).history == whole.history
+
+
+def test_files_beside_a_population_move_with_it(tmp_path):
+    def asked(place):
+        options = {"bundles": [str(place / "leaf-0/bundle.npz")], "seed": 0}
+        config = population()
+        rows = dataclasses.replace(config.member.options, rows=str(place / "rows-0.npy"))
+        return dataclasses.replace(
+            config, member=dataclasses.replace(config.member, options=rows), fitness_options=options
+        )
+
+    (tmp_path / "here/p").mkdir(parents=True)
+    before = asked(tmp_path / "here").to_dict() | {"folder": str(tmp_path / "here/p")}
+    write_json(tmp_path / "here/p/population.json", before)
+    (tmp_path / "here").rename(tmp_path / "there")
+    assert finished(asked(tmp_path / "there"), tmp_path / "there/p") is None
+    with pytest.raises(UserError, match=r"differs in rows, fitness_options\.bundles;"):
+        finished(asked(tmp_path / "elsewhere"), tmp_path / "there/p")
+
+
+@pytest.mark.parametrize("change", [{"best": 3}, {"fitness": "high"}, {"fitness": [0.5]}])
+def test_a_result_of_the_wrong_type(whole, tmp_path, change):
+    shutil.copytree(whole.folder, tmp_path / "p")
+    write_json(tmp_path / "p/result.json", read_json(tmp_path / "p/result.json") | change)
+    with pytest.raises(UserError, match=r"result\.json is damaged or of another version"):
+        open_population(tmp_path / "p")
+    write_json(tmp_path / "p/result.json", ["best"])
+    with pytest.raises(UserError, match=r"result\.json is damaged or of another version"):
+        open_population(tmp_path / "p")

@@ -146,6 +146,36 @@ def test_fixed_gaps_of_clusters(num: int, kinds: int) -> None:
     assert len(large_gaps(gaps)) == (0 if num < 100 else kinds - 1)
 
 
+@pytest.mark.parametrize(("num", "kinds"), [(3000, 16), (3200, 32), (8000, 40), (3000, 100), (700, 32)])
+def test_fixed_gaps_of_many_values(num: int, kinds: int) -> None:
+    """Published rules see no gap among the outer fifteenths of the rows, nor two within a fiftieth of them."""
+    value = np.arange(num) * kinds // num
+    gaps = np.diff(np.sort(value + np.random.RandomState(1).normal(0, 0.03, num)))
+    assert large_gaps(gaps, "fixed").tolist() == np.flatnonzero(np.diff(value)).tolist()
+    assert len(large_gaps(gaps)) < kinds - 1
+
+
+def test_fixed_gaps_around_rare_values() -> None:
+    value = np.repeat(np.arange(7), [12, 60, 150, 300, 600, 900, 978])
+    label = value + np.random.RandomState(2).normal(0, 0.05, len(value))
+    assert large_gaps(np.diff(np.sort(label)), "fixed").tolist() == np.flatnonzero(np.diff(value)).tolist()
+
+
+def test_a_few_rows_apart_from_all_others_are_no_value() -> None:
+    label = np.concatenate([values(600), [-9.0, 9.0, 9.01, 9.02]])
+    cut = split(label, alone=True, fidelity="fixed")
+    assert sorted(len(cut.rows(i)) for i in range(len(cut))) == [150, 150, 151, 153]
+
+
+@pytest.mark.parametrize("shape", ["normal", "uniform", "exponential", "cauchy"])
+def test_fixed_gaps_of_noise(shape: str) -> None:
+    """Tails are sparse, and the gaps in them no larger than their like."""
+    random = np.random.RandomState(0)
+    draw = {"cauchy": random.standard_cauchy}.get(shape) or getattr(random, shape)
+    found = [len(large_gaps(np.diff(np.sort(draw(size=num))), "fixed")) for num in (100, 300, 3000) for _ in range(20)]
+    assert np.mean(np.array(found) > 0) <= 0.05
+
+
 def test_noise_has_gaps_as_published_only() -> None:
     gaps = np.diff(np.sort(GOLDEN["noise"]))
     assert large_gaps(gaps).tolist() == [219, 392, 2774]

@@ -67,6 +67,23 @@ def test_a_member_that_diverges_is_written_down(tmp_path):
     assert RunDir(path).is_done()
 
 
+def test_an_error_that_is_no_divergence_keeps_its_text(tmp_path, monkeypatch):
+    """Only a loss, a weight or a fitness that is not finite makes a member diverge."""
+
+    def broken(*args, **options):
+        raise ValueError("shapes (3,) and (4,) do not match")
+
+    monkeypatch.setattr("unbraid.population.member.find_fitness", broken)
+    path = tmp_path / "generations" / "000" / "000"
+    path.mkdir(parents=True)
+    config = population()
+    (tmp_path / "population.json").write_text(json.dumps(config.to_dict()))
+    (path / "config.json").write_text(json.dumps(config.member.to_dict()))
+    with pytest.raises(ValueError, match="do not match"):
+        train_member(path)
+    assert not RunDir(path).is_done()
+
+
 def test_what_a_user_can_mend_is_raised(tmp_path):
     member = RunConfig.make("vanilla", DATA, preset="tiny", label="digit", backbone="nothing")
     config = PopulationConfig.make(member, fitness="mig")

@@ -11,6 +11,7 @@ import pytest
 from unbraid.errors import UserError
 from unbraid.hparams import choice, hp, log_uniform, uniform
 from unbraid.methods.beta_tcvae import Config as Published
+from unbraid.methods.untrained import Config as Untrained
 from unbraid.population import pbt
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "pbt.json").read_text())
@@ -119,6 +120,7 @@ def test_a_population_of_no_worth_ends():
         (9, 8, 40, 5, 5),
         (12000, 1000, 12000, 12, 12),
         (10, 64, 40, 4, 4),
+        (100, 8, 1, 1, 1),
     ],
 )
 def test_updates_of_a_generation(rows, batch, images, published, ours):
@@ -149,6 +151,18 @@ def test_corrected_batches_have_two_images_and_whole_groups():
     assert {one % 16 for one in moved} == {0}
 
 
+@pytest.mark.parametrize("published", [False, True])
+def test_batches_are_whole_groups_at_the_ends_of_the_range_too(published):
+    space, rng = pbt.search_space(Published, published=published), np.random.RandomState(0)
+    drawn = [pbt.draw(space, rng, multiple=12)["batch_size"] for _ in range(100)]
+    moved = [
+        pbt.explore(START | {"batch_size": size}, space, rng, published=published, multiple=12)["batch_size"]
+        for size in drawn
+    ]
+    assert {size % 12 for size in drawn + moved} == {0}
+    assert (min(drawn + moved), max(drawn + moved)) == (24, 1020)  # two of each group at least, 1024 at most
+
+
 def test_corrected_step_sizes_of_a_grid_end_at_a_hundredth():
     assert max(pbt.search_space(Published, published=True)["lr"].options) == 1
     assert max(pbt.search_space(Published)["lr"].options) == pytest.approx(0.0085316785)
@@ -163,5 +177,7 @@ def test_what_is_explored_can_be_chosen():
     assert list(pbt.search_space(Published, ["lr", "beta"])) == ["beta", "lr"]
     with pytest.raises(UserError, match="'betta' is no hyper-parameter with a range to explore"):
         pbt.search_space(Published, ["betta"])
-    with pytest.raises(UserError, match="no hyper-parameter to explore"):
+    with pytest.raises(UserError, match="all that have a range were given: batch_size, lr, beta"):
         pbt.search_space(Published, [])
+    with pytest.raises(UserError, match="the method gives none a range"):
+        pbt.search_space(Untrained)

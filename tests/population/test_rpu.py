@@ -51,19 +51,24 @@ class Serial:
 
 
 class World:
-    """Stands for the engine: each population finds what ``finds`` says of its folder, or dies."""
+    """Stands for the engine: each population finds what ``finds`` says of its folder, or dies.
+
+    Those in ``worthless`` never found anything, those in ``faded`` lost at the end what they had found.
+    """
 
     def __init__(
         self,
         patch: pytest.MonkeyPatch,
         finds: dict[str, FakeVAE],
         worthless: tuple[str, ...] = (),
+        faded: tuple[str, ...] = (),
         data: Dataset = DATA,
     ) -> None:
-        self.finds, self.worthless = finds, worthless
+        self.finds, self.worthless, self.faded = finds, worthless, faded
         self.asked: dict[str, PopulationConfig] = {}
         self.dies_at = ""
         patch.setattr(rpu, "load_data", lambda config: data)
+        patch.setattr(rpu, "checked", lambda config: None)
         patch.setattr(rpu, "run_population", self.run_population)
         patch.setattr(rpu, "export_agreed", lambda run, folder, agreement, dataset: self.export(run, folder))
         patch.setattr(rpu, "export_network", self.export)
@@ -75,8 +80,9 @@ class World:
         if name == self.dies_at:
             raise KeyboardInterrupt
         self.asked[name] = config
-        reason = "worthless" if name in self.worthless else "converged"
-        return Population(folder=folder, best=RunDir(folder / "best"), fitness=0.8, reason=reason, history=[])
+        reason = "worthless" if name in self.worthless + self.faded else "converged"
+        fitness = 0.05 if name in self.worthless else 0.8
+        return Population(folder=folder, best=RunDir(folder / "best"), fitness=fitness, reason=reason, history=[])
 
     def export(self, run: RunDir, folder: Path) -> RunDir:
         folder.mkdir(parents=True, exist_ok=True)
@@ -105,7 +111,7 @@ def test_leaf_runs_fix_what_is_known_and_label_what_is_left(
 ) -> None:
     world = World(monkeypatch, finds())
     done = rpu.run_rpu(config(fidelity=fidelity), tmp_path / "r", Serial())
-    assert [leaf.reason for leaf in done.leaves] == ["hardly any networks agree on what is left"] * 2
+    assert [leaf.reason for leaf in done.leaves] == ["30 images are left, and networks are compared on 40 at least"] * 2
     for leaf in done.leaves:
         assert [len(step.labels.dimensions) for step in leaf.steps] == [2, 1]
         left = leaf.steps[1].rows
@@ -221,7 +227,7 @@ def test_recursions_that_cannot_be(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     World(monkeypatch, finds(x=knows()))
     with pytest.raises(UserError, match="has learned no factor"):
         rpu.run_rpu(config(), tmp_path / "b", Serial())
-    with pytest.raises(UserError, match="another configuration"):
+    with pytest.raises(UserError, match="holds a recursion that differs in depth;"):
         rpu.run_rpu(config(depth=1), tmp_path / "b", Serial())
     (tmp_path / "c").mkdir()
     (tmp_path / "c/notes.txt").touch()
@@ -242,6 +248,34 @@ def test_a_worthless_leaf_run_keeps_the_labels_before(monkeypatch: pytest.Monkey
     done = rpu.run_rpu(config(fidelity="fixed"), tmp_path, Serial())
     assert [[len(step.labels.dimensions) for step in leaf.steps] for leaf in done.leaves] == [[2], [2]]
     assert len(Bundle.load(tmp_path / "merged.npz").blocks) == 2
+
+
+@pytest.mark.parametrize(("fidelity", "kept"), [("published", [2]), ("fixed", [2, 1])])
+def test_what_a_population_had_found_before_it_faded(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, fidelity: str, kept: list[int]
+) -> None:
+    """The best ever is exported; of a leaf run, published, it labels nothing."""
+    World(monkeypatch, finds(), faded=("x", "leaf-0/0"))
+    (leaf,) = rpu.run_rpu(config(fidelity=fidelity, leaf_runs=1), tmp_path, Serial()).leaves
+    assert [len(step.labels.dimensions) for step in leaf.steps] == kept
+
+
+def test_a_recursion_that_cannot_be_trained_leaves_nothing_behind(tmp_path: Path) -> None:
+    member = RunConfig.make("beta-tcvae", "digits:source=sklearn,num=200", preset="tiny", architecture="dlib")
+    asked = RecursionConfig(member=member, settings=PopulationSettings(explore=["betta"]))
+    with pytest.raises(UserError, match="'betta' is no hyper-parameter"):
+        rpu.run_rpu(asked, tmp_path / "r", Serial())
+    assert not (tmp_path / "r").exists()
+
+
+def test_a_recursion_goes_on_with_other_scores(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What does not change the result may change between two calls."""
+    World(monkeypatch, finds())
+    first = config()
+    rpu.run_rpu(first, tmp_path, Serial())
+    settings = dataclasses.replace(first.member.settings, metrics=["mig"], checkpoint_seconds=5.0)
+    again = dataclasses.replace(first, member=dataclasses.replace(first.member, settings=settings))
+    assert rpu.run_rpu(again, tmp_path, Serial()).fitness == 0.8
 
 
 def test_rows_are_those_of_the_whole_data_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -277,4 +311,6 @@ def test_a_whole_recursion_of_small_sprites(tmp_path: Path) -> None:
     assert sum(len(step.labels.dimensions) for step in done.leaves[0].steps) > 0
     assert done.model.records()[-1].metric == "mig"
     assert rpu.run_rpu(asked, tmp_path / "r", Serial()).fitness == done.fitness
-    assert annotate(tmp_path / "r" / "x-model", data, tmp_path / "labels")[0].name == "factors.yaml"
+    (tmp_path / "r").rename(tmp_path / "moved")
+    assert rpu.run_rpu(asked, tmp_path / "moved", Serial()).fitness == done.fitness
+    assert annotate(tmp_path / "moved" / "x-model", data, tmp_path / "labels")[0].name == "factors.yaml"

@@ -63,6 +63,6 @@ def test_where_it_cannot_be_measured(tmp_path):
     options = {"out": tmp_path / "run", "preset": "tiny", "precision": "fp32", "knn_every": 1}
     with pytest.raises(UserError, match="photos names no label; give --label"):
         unbraid.train("simclr", str(tmp_path / "photos"), size=32, **options)
-    with pytest.raises(UserError, match="this method predicts the label"):
+    with pytest.raises(UserError, match="is measured already: leave out --knn_every"):
         unbraid.train("vanilla", DATA, **options)
     assert not (tmp_path / "run").exists()

@@ -14,6 +14,7 @@ VIEWS = {
     "dcodr-simsiam": "recipes:DCODR_SIMSIAM",
     "simclr": "recipes:SIMCLR",  # Chen et al. 2020
     "ip-irm": "recipes:IP_IRM",  # Wang et al. 2021
+    "ip-irm-32": "recipes:IP_IRM_32",  # the same, in crops of 32 pixels
     "crop-flip": "recipes:CROP_FLIP",  # Lee et al. 2021
     "gaussian-blur": "recipes:GAUSSIAN_BLUR",
     "high-contrast": "recipes:HIGH_CONTRAST",
@@ -35,7 +36,7 @@ def views(name: str) -> "Recipe":
     """The recipe of that name. Names joined by commas: each view is made by one of them, drawn at random.
 
     Raises:
-        UserError: If a name is not in ``VIEWS`` or comes twice.
+        UserError: If a name is not in ``VIEWS``, comes twice, or is of views of a size that others have not.
     """
     from unbraid.augment.combine import OneOf
     from unbraid.augment.recipes import Recipe
@@ -43,5 +44,7 @@ def views(name: str) -> "Recipe":
     names = [part.strip() for part in name.split(",")]
     if len(set(names)) < len(names):
         raise UserError(f"views {name!r} name a transformation twice; name each once")
+    if len(names) > 1 and "ip-irm-32" in names:
+        raise UserError("views ip-irm-32 are 32 pixels wide, and others as the images; name ip-irm-32 alone")
     ops = tuple(lookup("view recipe", VIEWS, part, __name__) for part in names)
     return Recipe(ops[0] if len(ops) == 1 else OneOf(ops))

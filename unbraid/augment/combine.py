@@ -21,7 +21,7 @@ class Chain(Op):
     def num_draws(self) -> int:
         return sum(op.num_draws for op in self.ops)
 
-    def __call__(self, x: Images, draws: Float[Tensor, "b k"]) -> Images:
+    def __call__(self, x: Images, draws: Float[Tensor, "b k"]) -> Float[Tensor, "b c out_h out_w"]:
         for op, own in zip(self.ops, _columns(self.ops, draws)):
             x = op(x, own)
         return x

@@ -20,7 +20,7 @@ Range = tuple[float, float]
 
 
 class Op(abc.ABC):
-    """One transformation. ``x`` is never changed; the result has its shape and device."""
+    """One transformation. ``x`` is never changed; the result has its device, and its shape but for some crops."""
 
     @property
     def num_draws(self) -> int:
@@ -149,12 +149,14 @@ class ResizedCrop(Op):
 
     scale: Range  # of the image's area
     ratio: Range = (3 / 4, 4 / 3)  # height over width
+    side: int | None = None  # pixels of the result, a square; None: as many as the image
     num_draws = 22
 
-    def __call__(self, x: Images, draws: Float[Tensor, "b 22"]) -> Images:
+    def __call__(self, x: Images, draws: Float[Tensor, "b 22"]) -> Float[Tensor, "b c out_h out_w"]:
         height, width = x.shape[2:]
         top, left, box_height, box_width = self.boxes(draws, (height, width)).to(x).unbind(1)
-        return _resample(x, _bilinear(top, box_height, height), _bilinear(left, box_width, width))
+        rows = _bilinear(top, box_height, height, self.side or height)
+        return _resample(x, rows, _bilinear(left, box_width, width, self.side or width))
 
     def boxes(self, draws: Float[Tensor, "b 22"], size: tuple[int, int]) -> Int[Tensor, "b 4"]:
         """Top, left, height, width. Without a fit: the largest central box of an allowed ratio."""
@@ -251,18 +253,22 @@ def _per_image(values: Float[Tensor, "b 1"], x: Images) -> Float[Tensor, "b 1 1 
     return values.to(x.device)[:, :, None, None]
 
 
-def _resample(x: Images, rows: Float[Tensor, "b h h"], columns: Float[Tensor, "b w w"]) -> Images:
+def _resample(
+    x: Images, rows: Float[Tensor, "b out_h h"], columns: Float[Tensor, "b out_w w"]
+) -> Float[Tensor, "b c out_h out_w"]:
     """A separable linear map of each image by two small matrices: exact, and quick on any device."""
     b, c, h, w = x.shape
-    across = torch.bmm(x.reshape(b, c * h, w), columns.mT).view(b, c, h, w)
+    across = torch.bmm(x.reshape(b, c * h, w), columns.mT).view(b, c, h, columns.shape[1])
     return (rows[:, None] @ across).clamp_(0, 1)  # the weights' sums are only nearly 1
 
 
-def _bilinear(start: Float[Tensor, " b"], length: Float[Tensor, " b"], size: int) -> Float[Tensor, "b out size"]:
-    """Weights that resize ``length`` pixels from ``start`` on to ``size``; nothing outside the box is touched."""
+def _bilinear(
+    start: Float[Tensor, " b"], length: Float[Tensor, " b"], size: int, out: int
+) -> Float[Tensor, "b out size"]:
+    """Weights that resize ``length`` of ``size`` pixels, from ``start`` on, to ``out``; no other pixel is touched."""
     pixels = torch.arange(size, device=start.device) + 0.5
-    scale = (length / size)[:, None]
-    centre = start[:, None] + pixels * scale  # (B, out)
+    scale = (length / out)[:, None]
+    centre = start[:, None] + (torch.arange(out, device=start.device) + 0.5) * scale  # (B, out)
     weights = (1 - (pixels - centre[:, :, None]).abs() / scale.clamp_min(1)[:, :, None]).clamp_min(0)  # (B, out, size)
     inside = (pixels > start[:, None]) & (pixels < (start + length)[:, None])  # (B, size)
     weights = weights * inside[:, None]

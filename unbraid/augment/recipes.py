@@ -24,7 +24,7 @@ class Recipe:
         """
         return self.op.draw(num_images, num_views, generator)
 
-    def apply(self, x: Float[Tensor, "b c h w"], draws: Float[Tensor, "b v k"]) -> Float[Tensor, "b v c h w"]:
+    def apply(self, x: Float[Tensor, "b c h w"], draws: Float[Tensor, "b v k"]) -> Float[Tensor, "b v c out_h out_w"]:
         """Computed in float32; the result has the dtype and the memory format of ``x``."""
         num_images, num_views = draws.shape[:2]
         copies = x.float()[:, None].expand(-1, num_views, -1, -1, -1).flatten(0, 1)  # (B * V, C, H, W)
@@ -72,10 +72,10 @@ DCODR_SIMSIAM = Chain(
 )
 
 
-def _simclr(blur: ops.Op) -> ops.Op:
+def _simclr(blur: ops.Op, side: int | None = None) -> ops.Op:
     return Chain(
         (
-            ops.ResizedCrop(scale=(0.08, 1.0)),
+            ops.ResizedCrop(scale=(0.08, 1.0), side=side),
             Maybe(0.5, HORIZONTAL_FLIP),
             Maybe(0.8, color_jitter(0.4, hue=0.1)),
             Maybe(0.2, GRAYSCALE),
@@ -88,8 +88,9 @@ def _simclr(blur: ops.Op) -> ops.Op:
 # 0.4, and no blur at 32 pixels. Blur, a tenth of the side wide, from 64 pixels on.
 SIMCLR = _simclr(ops.GaussianBlur(sigma=(0.1, 2.0), min_side=64))
 
-# IP-IRM (arXiv:2110.15255) blurs at every size, three pixels wide.
+# IP-IRM (arXiv:2110.15255) blurs at every size, three pixels wide. Published crops are 32 wide, whatever the images.
 IP_IRM = _simclr(ops.GaussianBlur(sigma=(0.1, 2.0), kernel_size=3))
+IP_IRM_32 = _simclr(ops.GaussianBlur(sigma=(0.1, 2.0), kernel_size=3), side=32)
 
 # Lee et al. 2021 (arXiv:2107.01372), for Corrupted CIFAR-10 and BFFHQ: customary for CIFAR-10.
 CROP_FLIP = Chain((ops.PaddedCrop(4), Maybe(0.5, HORIZONTAL_FLIP)))

@@ -1,6 +1,7 @@
 """The command line: ``unbraid <command>``. Only the chosen command's module, and what it needs, is imported.
 
-A command is a file of this folder with ``parser``, which adds its arguments, and ``run``; and a row of ``COMMANDS``.
+A command is a file of this folder with ``parser``, which adds its arguments, and ``run``, which says for people what it
+returns for ``--json``; and a row of ``COMMANDS``.
 """
 
 import importlib
@@ -20,6 +21,7 @@ class Command:
 
     help: str
     module: str  # a file of this folder
+    scripted: bool = True  # takes --quiet and --json
 
 
 COMMANDS = {
@@ -33,10 +35,14 @@ COMMANDS = {
     "encode": Command("the codes of any data set under a trained run, ready to audit", "encoding"),
     "evaluate": Command("encode and score a trained run again", "evaluate"),
     "linear": Command("linear evaluation of a run: what a linear layer learns of its images, encoder frozen", "linear"),
+    "explore": Command(
+        "a local web page of a run: drop an image, see what its code tells", "exploring", scripted=False
+    ),
     "export": Command("what a run found: its encoder (ONNX, torch.export, safetensors) or groups (CSV)", "exporting"),
     "import": Command("a published training folder becomes a run directory", "importing"),
-    "data": Command("prepare a data set, or write it in the published format", "data"),
+    "data": Command("prepare a data set, write it in a published format, or make a biased one of it", "data"),
     "doctor": Command("what is installed, how fast this machine is, where data and weights are looked for", "doctor"),
+    "completion": Command("a script by which bash, zsh or fish completes all this", "completion", scripted=False),
     "list": Command("names of methods, data sets, views or metrics", "listing"),
     "show": Command("what stands behind the name of a method or a metric", "show"),
 }
@@ -82,12 +88,27 @@ def _dispatch(argv: list[str]) -> None:
         raise UserError(f"unknown command {name!r}.{did_you_mean(name, COMMANDS)}")
     from jsonargparse import ArgumentParser
 
+    from unbraid.cli import scripting
+    from unbraid.cli.formatting import HelpFormatter, usage
     from unbraid.cli.parsing import parse
 
     command = importlib.import_module(f"{__name__}.{COMMANDS[name].module}")
-    parser = ArgumentParser(prog=f"unbraid {name}", description=COMMANDS[name].help, exit_on_error=False)
+    parser = ArgumentParser(
+        prog=f"unbraid {name}",
+        description=COMMANDS[name].help,
+        formatter_class=HelpFormatter,
+        exit_on_error=False,
+    )
     command.parser(parser, rest)
-    command.run(parse(parser, rest))
+    if COMMANDS[name].scripted:
+        scripting.add_options(parser)
+    parser.usage = usage(parser)
+    args = parse(parser, rest)
+    quiet, as_json = args.pop("quiet", False), args.pop("json", False)
+    with scripting.silence(output=quiet or as_json, progress=quiet):
+        result = command.run(args)
+    if as_json:
+        sys.stdout.write(scripting.document(result))
 
 
 def _usage() -> str:

@@ -11,7 +11,7 @@ from unbraid.errors import UserError
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
 
-    from unbraid.records import RunDir
+    from unbraid.records import Record, RunDir
 
 
 def parser(parser: "ArgumentParser", words: Sequence[str]) -> None:
@@ -30,7 +30,7 @@ def parser(parser: "ArgumentParser", words: Sequence[str]) -> None:
     add("--out", type=str | None, default=None, help="also write the card: .html, .md, .tex, .csv or .json")
 
 
-def run(args: "Namespace") -> None:
+def run(args: "Namespace") -> object:
     from rich.console import Console
 
     from unbraid import card as cards
@@ -63,7 +63,7 @@ def run(args: "Namespace") -> None:
     if args.out:
         card.save(Path(args.out))
         say(f"{args.out} is written")
-    return None
+    return card.to_dict()
 
 
 def _retrieval_options(args: "Namespace") -> dict[str, dict[str, object]]:
@@ -82,8 +82,8 @@ def _retrieval_options(args: "Namespace") -> dict[str, dict[str, object]]:
     return {"retrieval": found} if found else {}
 
 
-def _compare(runs: "Sequence[RunDir]") -> None:
-    """A table over the methods; Markdown, drawn as a table on a terminal. The controls stand in the report."""
+def _compare(runs: "Sequence[RunDir]") -> "Sequence[Record]":
+    """The scores, shown as a table over the methods, on a terminal drawn. The controls stand in the report."""
     from rich.console import Console
     from rich.markdown import Markdown
 
@@ -95,6 +95,8 @@ def _compare(runs: "Sequence[RunDir]") -> None:
     if not records:
         raise UserError("no run here has scores yet; run the commands that began them again, they go on")
     text = tables.markdown(tables.tables(tables.score_rows(records)))
-    if not sys.stdout.isatty():
-        return say(text)
-    return Console().print(Markdown(text))
+    if sys.stdout.isatty():
+        Console().print(Markdown(text))
+    else:
+        say(text)
+    return records

@@ -56,51 +56,60 @@ def parser(parser: "ArgumentParser", words: Sequence[str]) -> None:
     add_fields(parser, DataOptions, "what the data mean")
 
 
-def run(args: "Namespace") -> None:
+def run(args: "Namespace") -> object:
     from unbraid import data
     from unbraid.data.options import DataOptions
 
     names = [field.name for field in dataclasses.fields(DataOptions)]
     dataset = data.load(args.data, DataOptions(**{name: args[name] for name in names}))
-    {"prepare": _prepare, "export": _export, "bias": _bias}[args.action](dataset, args)
+    return {"prepare": _prepare, "export": _export, "bias": _bias}[args.action](dataset, args)
 
 
-def _prepare(dataset: "Dataset", args: "Namespace") -> None:
+def _prepare(dataset: "Dataset", args: "Namespace") -> object:
     spec = dataset.spec
     columns = ", ".join([f"{name} ({size} values)" for name, size in spec.sizes.items()] + [*spec.targets])
     say(f"{spec.name}: {len(dataset)} images {spec.image_shape}, {_counts(dataset)}\ncolumns: {columns}")
+    return {"spec": spec.to_dict(), **_rows(dataset)}
 
 
-def _export(dataset: "Dataset", args: "Namespace") -> None:
+def _export(dataset: "Dataset", args: "Namespace") -> object:
     if args.layout == "published":
         from unbraid.data import bias_folder
 
         folder = bias_folder.write(dataset, Path(args.out or "dataset"))
         say(f"{folder} is written: {_counts(dataset)}")
-    else:
-        _write_npz(dataset, Path(args.out or f"{dataset.spec.name}.npz"))
+        return {"written": [folder], **_rows(dataset)}
+    return _write_npz(dataset, Path(args.out or f"{dataset.spec.name}.npz"))
 
 
-def _bias(dataset: "Dataset", args: "Namespace") -> None:
+def _bias(dataset: "Dataset", args: "Namespace") -> object:
     from unbraid.data import store
     from unbraid.data.rebias import rebias
 
     biased = rebias(dataset, args.ratio, pairing=args.pairing, held_out=args.held_out, seed=args.seed)
     out = Path(args.out or biased.spec.name)
     if out.suffix == ".npz":
-        _write_npz(biased, out)
-        return
+        return _write_npz(biased, out)
     if out.exists() and not store.is_store(out):
         raise UserError(f"{out} is there already and is no prepared data; choose another --out")
     store.write(biased, out)
     say(f"{out} is written: {_counts(biased)}\nunbraid train METHOD --data {out}")
+    return {"written": [out], **_rows(biased)}
 
 
-def _write_npz(dataset: "Dataset", out: Path) -> None:
+def _write_npz(dataset: "Dataset", out: Path) -> object:
     from unbraid.data import official
 
-    say("\n".join(f"{path} is written" for path in official.write(dataset, out)))
+    written = official.write(dataset, out)
+    say("\n".join(f"{path} is written" for path in written))
+    return {"written": written, **_rows(dataset)}
 
 
 def _counts(dataset: "Dataset") -> str:
-    return ", ".join(f"{len(dataset.rows(name))} {name}" for name in ("train", "validation", "test"))
+    return ", ".join(f"{num} {name}" for name, num in _rows(dataset).items())
+
+
+def _rows(dataset: "Dataset") -> dict[str, int]:
+    from unbraid.tables import SPLITS
+
+    return {name: len(dataset.rows(name)) for name in SPLITS}

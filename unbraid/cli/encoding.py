@@ -17,13 +17,13 @@ def parser(parser: "ArgumentParser", words: Sequence[str]) -> None:
 
     parser.add_argument("folder", type=str, help="run directory")
     parser.add_argument(
-        "--data", type=str | None, default=None, help="a data set's name, or the path of your own images"
+        "--data", type=str | None, default=None, help="required: a data set's name, or the path of your own images"
     )
     parser.add_argument("--out", type=str, default="codes.npz", help="file to write; unbraid audit reads it")
     add_fields(parser, DataOptions, "what the data mean")
 
 
-def run(args: "Namespace") -> None:
+def run(args: "Namespace") -> object:
     from unbraid import data
     from unbraid.data.options import DataOptions
     from unbraid.encode import encode_dataset
@@ -41,3 +41,4 @@ def run(args: "Namespace") -> None:
         raise DataError(f"{args.folder} encodes images {ours} (C, H, W), and those of {args.data} are {theirs}")
     encode_dataset(encoder.method, dataset).save(out)
     say(f"{out} is written: {len(dataset)} codes\nunbraid audit {out}")
+    return {"written": [out], "codes": len(dataset)}

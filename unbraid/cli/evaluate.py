@@ -11,13 +11,20 @@ if TYPE_CHECKING:
 
 def parser(parser: "ArgumentParser", words: Sequence[str]) -> None:
     parser.add_argument("run", type=str, help="run directory")
-    parser.add_argument("--metrics", type=str, nargs="*", default=None, help="names of 'unbraid list metrics', or all")
+    parser.add_argument(
+        "--metrics",
+        type=str,
+        nargs="*",
+        default=None,
+        help="names of 'unbraid list metrics', or all; default: the probes and retrieval",
+    )
 
 
-def run(args: "Namespace") -> None:
+def run(args: "Namespace") -> object:
     from unbraid.evaluation import evaluate
     from unbraid.records import RunDir
 
     folder = RunDir(args.run)
-    evaluate(folder, args.metrics)
+    scores = evaluate(folder, args.metrics)
     say(f"{folder.scores} is written: unbraid audit {folder.path}")
+    return {"run": folder.path, "scores": scores}

@@ -29,10 +29,12 @@ def parser(parser: "ArgumentParser", words: Sequence[str]) -> None:
     parser.add_argument("--out", type=str | None, default=None, help="file to write; default: in the run directory")
 
 
-def run(args: "Namespace") -> None:
+def run(args: "Namespace") -> object:
     from unbraid.export import FORMATS, export
 
     if args.format not in FORMATS:
         raise UserError(f"--format is one of {', '.join(FORMATS)}, not {args.format!r}")
     out = Path(args.out) if args.out else Path(args.folder) / _FILES[args.format]
-    say(f"{export(args.folder, out, args.format)} is written")
+    written = export(args.folder, out, args.format)
+    say(f"{written} is written")
+    return {"written": [written]}

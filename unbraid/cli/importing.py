@@ -21,7 +21,7 @@ def parser(parser: "ArgumentParser", words: Sequence[str]) -> None:
     parser.add_argument("--epoch", type=str, default="last", help="which of the stored epochs")
 
 
-def run(args: "Namespace") -> None:
+def run(args: "Namespace") -> object:
     from unbraid.importers import importer
 
     path = Path(args.path)
@@ -32,3 +32,4 @@ def run(args: "Namespace") -> None:
     done = read(path, out, data=args.data, epoch=args.epoch)
     next_step = f"unbraid evaluate {done.path}" if args.data else f"unbraid export {done.path}"
     say(f"{done.path} is written: {next_step}")
+    return {"run": done.path}

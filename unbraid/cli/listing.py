@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def parser(parser: "ArgumentParser", words: Sequence[str]) -> None:
     kinds = typing.Literal["methods", "data", "views", "metrics"]
-    parser.add_argument("kind", type=kinds, help="methods, data, views or metrics")
+    parser.add_argument("kind", type=kinds, help="what to list")
 
 
 def _tables(kind: str) -> list[str]:
@@ -27,13 +27,12 @@ def _tables(kind: str) -> list[str]:
     return list(tables[kind]())
 
 
-def _metrics() -> list[str]:
+def _metrics() -> dict[str, str]:
     """Names, each with the first sentence on it."""
     from unbraid.metrics import METRICS, udr
 
     meanings = {name: metric.explanation[""] for name, metric in METRICS.items()} | {"udr": udr.__doc__ or ""}
-    width = max(map(len, meanings))
-    return [f"{name:<{width}}  {_first_sentence(text)}" for name, text in meanings.items()]
+    return {name: _first_sentence(text) for name, text in meanings.items()}
 
 
 def _first_sentence(text: str) -> str:
@@ -41,5 +40,12 @@ def _first_sentence(text: str) -> str:
     return re.split(r"(?<=[.?]) ", line)[0].removesuffix(".")
 
 
-def run(args: "Namespace") -> None:
-    say("\n".join(_metrics() if args.kind == "metrics" else _tables(args.kind)))
+def run(args: "Namespace") -> object:
+    if args.kind != "metrics":
+        names = _tables(args.kind)
+        say("\n".join(names))
+        return names
+    meanings = _metrics()
+    width = max(map(len, meanings))
+    say("\n".join(f"{name:<{width}}  {text}" for name, text in meanings.items()))
+    return meanings

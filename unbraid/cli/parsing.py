@@ -5,7 +5,7 @@ import json
 import re
 import sys
 import typing
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 from unbraid.errors import UserError, did_you_mean
@@ -59,11 +59,13 @@ def say(text: str) -> None:
     sys.stdout.write(text + "\n")
 
 
-def add_fields(parser: "ArgumentParser", config_class: type, title: str, defaults: Any = None) -> None:
+def add_fields(
+    parser: "ArgumentParser", config_class: type, title: str, defaults: Any = None, *, without: Collection[str] = ()
+) -> None:
     """One option per field, with the field's own type, default and doc."""
     hints = typing.get_type_hints(config_class)
     group = parser.add_argument_group(title)
-    for field in dataclasses.fields(config_class):
+    for field in [field for field in dataclasses.fields(config_class) if field.name not in without]:
         default = (defaults or {}).get(field.name, field.default)
         kind: dict[str, Any] = {"type": hints[field.name]}
         if list[str] in (hints[field.name], *typing.get_args(hints[field.name])):

@@ -1,5 +1,6 @@
 """unbraid population: hyper-parameters found while training, by many members that compete."""
 
+import itertools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -55,7 +56,7 @@ def parser(parser: "ArgumentParser", words: Sequence[str]) -> None:
 
 def add_options(parser: "ArgumentParser", words: Sequence[str], action: str, kind: "type[Method]") -> None:
     """Everything a population may be told; the presets decide what holds where nothing is said."""
-    from unbraid.config import Settings, preset_values
+    from unbraid.config import Settings, field_names, preset_values
     from unbraid.data.options import DataOptions
     from unbraid.population.config import PopulationSettings
     from unbraid.population.pbt import searchable
@@ -65,35 +66,49 @@ def add_options(parser: "ArgumentParser", words: Sequence[str], action: str, kin
     if decided := given & set(_DECIDED):
         raise UserError(f"leave out --{decided.pop()}: a population trains as long as --generations and --images say")
     preset, data = value(words, "--preset"), value(words, "--data") or "digits"
+    if preset in PRESETS and preset != f"published-{action}":
+        raise UserError(f"--preset {preset} is of unbraid population {preset.removeprefix('published-')}")
+    if both := given & set(_values(words, "--explore")):
+        raise UserError(f"--{both.pop()} is given, and cannot be explored too: leave one of both out")
     published = PRESETS.get(preset or "", KINDS[action])
     member = preset_values(kind, data, None if preset in PRESETS else preset) | dict(published.member)
     add = parser.add_argument
     add("--data", type=str, default="digits", help="a data set's name, or the path of your own images")
     add("--out", type=str | None, default=None, help="folder; default: runs/ACTION-METHOD-DATA-SEED")
-    add("--preset", type=str | None, default=None, help=", ".join((*PRESETS, *kind.presets)) + "; default: the data's")
-    add("--num_labels", type=int | None, default=published.fitness_options.get("num_labels"), help=_NUM_LABELS)
+    presets = ", ".join((f"published-{action}", *kind.presets))
+    add("--preset", type=str | None, default=None, help=f"{presets}; default: the data's")
+    own = field_names(kind.config_class)  # a method's option hides the population's of that name, which stays as it is
+    if "num_labels" not in own:
+        add("--num_labels", type=int | None, default=published.fitness_options.get("num_labels"), help=_NUM_LABELS)
     add("--fitness_options", type=str, nargs="*", default=[], help="NAME=VALUE of the fitness")
     add("--executor", type=str, default="processes", help="processes (this machine), ray or slurm")
     add("--workers", type=int, default=0, help="members trained at once; 0: by devices and cores")
     add("--executor_options", type=str, nargs="*", default=[], help="NAME=VALUE for ray.init, or submitit's executor")
     explored = [name for name in searchable(kind.config_class) if name not in given]
-    add_fields(parser, PopulationSettings, "the population", {"explore": explored, **published.population})
+    add_fields(parser, PopulationSettings, "the population", {"explore": explored, **published.population}, without=own)
     add_fields(parser, kind.config_class, f"hyper-parameters of {words[1]}; those given are not explored", member)
-    add_fields(parser, Settings, "how to run a member", {"views": kind.views})
+    add_fields(parser, Settings, "how to run a member", {"views": kind.views} | member)
     add_fields(parser, DataOptions, "what the data mean")
     if action == "rpu":
         add_rpu(parser, given)
 
 
+def _values(words: Sequence[str], option: str) -> list[str]:
+    """Those that follow an option of several."""
+    after = words[words.index(option) + 1 :] if option in words else []
+    return list(itertools.takewhile(lambda word: not word.startswith("--"), after))
+
+
 _NUM_LABELS = "labelled images that the fitness sees; default: the fitness' own number"
 
 
-def run(args: "Namespace") -> None:
+def run(args: "Namespace") -> object:
     if args.action == "replay":
         from unbraid.population.replay import replay
 
         last = replay(args.folder, Path(args.out or Path(args.folder) / f"replay-{args.seed}"), args.seed)
-        return say(f"{last.path} is done: unbraid audit {last.path}")
+        say(f"{last.path} is done: unbraid audit {last.path}")
+        return {"run": last.path}
     if args.action == "labels":
         return run_labels(args)
     if not hasattr(args, "method"):
@@ -113,7 +128,8 @@ def run(args: "Namespace") -> None:
         choose_agreed(done.best)
         evaluate(done.best, config.member.settings.metrics)
     say(f"best {config.settings.fitness}: {done.fitness:.4f}; {_WHY[done.reason]}")
-    return say(f"{done.best.path} is done: unbraid audit {done.best.path}")
+    say(f"{done.best.path} is done: unbraid audit {done.best.path}")
+    return {"run": done.best.path, "fitness": done.fitness, "reason": done.reason, "population": done.folder}
 
 
 _WHY = {
@@ -131,12 +147,13 @@ def population_config(args: "Namespace") -> "PopulationConfig":
     from unbraid.population.config import PopulationConfig, PopulationSettings
 
     options = vars(args)
-    names = field_names(DataOptions) | field_names(Settings) | field_names(method(args.method).config_class)
+    own = field_names(method(args.method).config_class)
+    names = field_names(DataOptions) | field_names(Settings) | own
     member = RunConfig.make(args.method, args.data, **{name: options[name] for name in names - {*_DECIDED}})
     fitness = name_values("--fitness_options", args.fitness_options)
-    if args.num_labels is not None:
+    if "num_labels" not in own and args.num_labels is not None:
         fitness = {"num_labels": args.num_labels} | fitness
-    settings = {name: options[name] for name in field_names(PopulationSettings)}
+    settings = {name: options[name] for name in field_names(PopulationSettings) - own}
     return PopulationConfig.make(member, fitness_options=fitness, **settings)
 
 

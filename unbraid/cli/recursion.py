@@ -26,7 +26,7 @@ def add_rpu(parser: "ArgumentParser", given: set[str]) -> None:
     add_fields(parser, RecursionSettings, "the recursion")
 
 
-def run_rpu(args: "Namespace", config: "PopulationConfig", executor: "Executor", out: Path, shown: "Shown") -> None:
+def run_rpu(args: "Namespace", config: "PopulationConfig", executor: "Executor", out: Path, shown: "Shown") -> object:
     from unbraid.config import field_names
     from unbraid.hparams import parse
     from unbraid.population import rpu
@@ -40,6 +40,7 @@ def run_rpu(args: "Namespace", config: "PopulationConfig", executor: "Executor",
         found = sum(len(step.labels.dimensions) for step in leaf.steps)
         say(f"leaf run {number}: {found} factors, images after each reduction {list(leaf.sizes)}; {leaf.reason}")
     say(f"best leaf-mig: {done.fitness:.4f}\n{done.model.path} is done: unbraid audit {done.model.path}")
+    return {"run": done.model.path, "fitness": done.fitness, "recursion": done.folder}
 
 
 def add_labels(parser: "ArgumentParser") -> None:
@@ -52,7 +53,7 @@ def add_labels(parser: "ArgumentParser") -> None:
     add_fields(parser, DataOptions, "what the data mean")
 
 
-def run_labels(args: "Namespace") -> None:
+def run_labels(args: "Namespace") -> object:
     from unbraid.data.options import DataOptions
     from unbraid.population.annotation import annotate
 
@@ -64,3 +65,4 @@ def run_labels(args: "Namespace") -> None:
         say(f"{written[0]} is written: look at the pictures beside it, accept and name factors, run the same again")
     else:
         say(f"{written[0]} is written: unbraid train METHOD --data {args.data} --labels {written[0]}")
+    return {"written": written}

@@ -37,7 +37,7 @@ def parser(parser: "ArgumentParser", words: Sequence[str]) -> None:
     add_fields(parser, DataOptions, "what the data mean")
 
 
-def run(args: "Namespace") -> None:
+def run(args: "Namespace") -> object:
     from rich.console import Console
     from rich.markdown import Markdown
 
@@ -52,5 +52,7 @@ def run(args: "Namespace") -> None:
     given = {"out": args.out, "seeds": args.seeds, "preset": args.preset}
     outcome = study(args.name, args.data, **given, **changed, **options)
     if sys.stdout.isatty():
-        return Console().print(Markdown(outcome.text))
-    return say(outcome.text)
+        Console().print(Markdown(outcome.text))
+    else:
+        say(outcome.text)
+    return outcome.rows

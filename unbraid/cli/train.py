@@ -39,7 +39,7 @@ def parser(parser: "ArgumentParser", words: Sequence[str]) -> None:
         "--preset", type=str | None, default=None, help=f"{', '.join(kind.presets)}; default: the data's"
     )
     add_fields(parser, kind.config_class, f"hyper-parameters of {words[0]}", defaults)
-    add_fields(parser, Settings, "how to run", {"views": kind.views})
+    add_fields(parser, Settings, "how to run", {"views": kind.views} | defaults)
     add_fields(parser, DataOptions, "what the data mean")
 
 
@@ -72,9 +72,10 @@ def _read_config(file: str, method: str, kind: "type[Method]") -> dict[str, Any]
     return values
 
 
-def run(args: "Namespace") -> None:
+def run(args: "Namespace") -> object:
     from unbraid.run import train
 
     options = {name: value for name, value in vars(args).items() if name not in ("config", "method", "data", "out")}
     done = train(args.method, args.data, out=args.out, **options)
     say(f"{done.path} is done: unbraid audit {done.path}")
+    return {"run": done.path}

@@ -21,16 +21,24 @@ def parser(parser: "ArgumentParser", words: Sequence[str]) -> None:
     add("codes", type=str, nargs="+", help="files of codes of the same rows, run directories, or folders of runs")
     add("--relation", type=Literal["lasso", "spearman"], default="lasso", help="how one code predicts another")
     add(
-        "--weights", type=Literal["equal", "counts"], default="equal", help="equal as published, counts as in the paper"
+        "--weights",
+        type=Literal["equal", "counts"],
+        default="equal",
+        help="of dimensions in a mean: equal as in the published code, counts of active ones as in the paper",
     )
-    add("--active_by", type=Literal["kl", "variance", "none"] | None, default=None, help="which dimensions count")
+    add(
+        "--active_by",
+        type=Literal["kl", "variance", "none"] | None,
+        default=None,
+        help="kl, variance or none: how active dimensions are told; default: kl where the codes have it",
+    )
     add("--threshold", type=float, default=0.01, help="KL in nats, or share of the largest variance, of an active one")
     add("--num_points", type=int, default=1000, help="rows that are compared")
     add("--seed", type=int, default=0, help="which rows these are")
     add("--out", type=str | None, default=None, help="also write the ranking as .csv or .json")
 
 
-def run(args: "Namespace") -> None:
+def run(args: "Namespace") -> object:
     from rich.console import Console
 
     from unbraid import seeds
@@ -61,6 +69,8 @@ def run(args: "Namespace") -> None:
     )
     if args.out:
         _save(rows, Path(args.out))
+    facts = {name: getattr(result, name) for name in ("mean", "num", "relation", "active_by")}
+    return facts | {"models": rows}
 
 
 def _paths(words: Sequence[str]) -> list[Path]:

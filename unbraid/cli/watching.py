@@ -1,12 +1,9 @@
 """unbraid watch: a live view of what is training, with the time left."""
 
-import dataclasses
-import json
+import sys
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
-
-from unbraid.cli.parsing import say
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
@@ -20,26 +17,25 @@ _ROWS = 30  # runs that are shown; those that train come first
 def parser(parser: "ArgumentParser", words: Sequence[str]) -> None:
     parser.add_argument("folders", type=str, nargs="*", default=["runs"], help="folders of runs; default: runs")
     parser.add_argument("--every", type=float, default=2.0, help="seconds between two looks")
-    parser.add_argument("--once", action="store_true", help="look once and end")
-    parser.add_argument("--json", action="store_true", help="for scripts: look once, a list of runs and populations")
+    parser.add_argument(
+        "--once", action="store_true", help="look once and end; always so where the output is no terminal"
+    )
 
 
-def run(args: "Namespace") -> None:
-    if args.json:
-        say(json.dumps([dataclasses.asdict(one) for one in _look(args.folders)], indent=2))
-        return
+def run(args: "Namespace") -> object:
     from rich.console import Console
     from rich.live import Live
 
     found = _look(args.folders)
-    if args.once or all(one.state == "done" for one in found):
+    if args.once or not sys.stdout.isatty() or all(one.state == "done" for one in found):
         Console().print(_table(found))
-        return
+        return found
     with Live(_table(found), auto_refresh=False) as live:
         while any(one.state != "done" for one in found):
             time.sleep(max(0.1, args.every))
             found = _look(args.folders)
             live.update(_table(found), refresh=True)
+    return found
 
 
 def _look(folders: Sequence[str]) -> "list[Progress]":

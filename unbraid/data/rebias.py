@@ -5,7 +5,7 @@ import itertools
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Bool, Int64
 
 from unbraid.data.splits import TEST, TRAIN, VALIDATION
 from unbraid.errors import UserError
@@ -15,6 +15,7 @@ from unbraid.tables import Dataset, DataSpec
 Pairing = Literal["frequent", "modular"]
 Counts = Int64[np.ndarray, "labels biases"]
 Rows = Int64[np.ndarray, "..."]
+_HELD = 10  # one train row in so many, if there is no validation split
 
 
 def rebias(
@@ -27,7 +28,8 @@ def rebias(
 ) -> Dataset:
     """The train rows of which, for each value of the label, a share ``ratio`` wears the label value's own bias value.
 
-    As many rows as allow this are kept, drawn at random; rows in which one of the two is missing are left out.
+    As many rows as allow this are kept, drawn at random; rows in which one of the two is missing are left out. Where
+    there is no validation split, a tenth of the train rows of each pair of values becomes one beforehand.
 
     Args:
         pairing: Which bias value is a label value's own: ``frequent``, those that make the most train rows aligned,
@@ -44,6 +46,7 @@ def rebias(
         raise UserError(f"ratio={ratio}, the aligned share of the train rows, must be above 0 and at most 1")
     label, bias = dataset.columns[spec.label], dataset.columns[spec.bias]
     known, rng = (label >= 0) & (bias >= 0), stream(seed, "rebias")
+    dataset = _with_validation(dataset, label, bias, known, seed)
     train = known & (dataset.split == TRAIN)
     count = np.zeros((spec.sizes[spec.label], spec.sizes[spec.bias]), dtype=np.int64)
     np.add.at(count, (label[train], bias[train]), 1)
@@ -65,6 +68,23 @@ def rebias(
         kept.append(rows if held_out == "as-is" or not len(rows) else _balanced(label, bias, spec, rows, rng))
     result = dataset.take(np.sort(np.concatenate(kept)))
     return dataclasses.replace(result, spec=dataclasses.replace(result.spec, name=f"{spec.name}-biased"))
+
+
+def _with_validation(
+    dataset: Dataset,
+    label: Int64[np.ndarray, " n"],
+    bias: Int64[np.ndarray, " n"],
+    known: Bool[np.ndarray, " n"],
+    seed: int,
+) -> Dataset:
+    if np.any(dataset.split == VALIDATION):
+        return dataset
+    split, rng = dataset.split.copy(), stream(seed, "rebias", "validation")
+    rows = rng.permutation(np.flatnonzero(known & (split == TRAIN)))
+    for pair in np.unique(np.stack([label[rows], bias[rows]], axis=1), axis=0):
+        cell = rows[(label[rows] == pair[0]) & (bias[rows] == pair[1])]
+        split[cell[: -(-len(cell) // _HELD)]] = VALIDATION
+    return dataclasses.replace(dataset, split=split)
 
 
 def _pair(count: Counts, pairing: Pairing) -> Int64[np.ndarray, " labels"]:

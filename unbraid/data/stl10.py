@@ -6,8 +6,9 @@ Read from the folder ``stl10_binary`` of the original archive: ``train_X.bin``, 
 ``stl10:unlabelled=no``.
 
 The images keep their 96 x 96 pixels unless ``size`` says otherwise. Wang et al. (arXiv:2110.15255) train on crops
-resized to 32 x 32 and test the whole 96 x 96 images, at another scale. With ``stl10:size=32`` an encoder sees one size
-always: all images are first shrunk to 32 x 32, the whole image with antialiasing, for training and for testing.
+resized to 32 x 32, as the views ip-irm-32 do, and test the whole 96 x 96 images, at another scale. With
+``stl10:size=32`` an encoder sees one size always: all images are first shrunk to 32 x 32, the whole image with
+antialiasing, for training and for testing.
 
 Source
     Coates, Ng & Lee, An Analysis of Single-Layer Networks in Unsupervised Feature Learning, AISTATS 2011.
@@ -51,6 +52,8 @@ def stl10(*, size: int = 96, unlabelled: Literal["yes", "no"] = "yes", raw: str 
     if missing := [file.name for file in needed if not file.is_file()]:
         raise DataError(f"{folder} lacks {', '.join(missing)}; get it from {PAGE}")
 
+    code = [Path(__file__).with_name(name) for name in ("stl10.py", "raw_files.py")]
+
     def build(target: Path) -> None:
         numbers = {part: _count(images) for part, (images, _) in files.items()}
         label = np.concatenate([_read_labels(files[part][1], numbers[part]) for part in parts])
@@ -68,7 +71,7 @@ def stl10(*, size: int = 96, unlabelled: Literal["yes", "no"] = "yes", raw: str 
         chunks = (chunk for images, _ in files.values() for chunk in _read_images(images, size))
         store.write_chunks(spec, {"object": label}, split, chunks, target)
 
-    return store.cached("stl10", {"size": size, "unlabelled": unlabelled}, [*needed, Path(__file__)], build)
+    return store.cached("stl10", {"size": size, "unlabelled": unlabelled}, [*needed, *code], build)
 
 
 def _count(path: Path) -> int:

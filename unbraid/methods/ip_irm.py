@@ -15,8 +15,8 @@ Differences
        column of the matrix of logits, so that the penalty depends on the order of the batch; with mixup for each key.
     2. same-loss: a partition is sought with the loss that is trained. Published the sought environments' negatives are
        reweighted to mean 1, and with search_mixup a part of the mixtures' terms and of the weights is lost.
-    3. subsets: those of less than two images are left out. Published none may be empty, and mixed images pass the
-       network subset by subset.
+    3. subsets: those of less than two images are left out, and with v-rex the others count by their images. Published
+       none may be empty, a search with v-rex can empty one, and mixed images pass the network subset by subset.
     4. own-share, mean: a mixture is paired with its own share, and partitions are averaged. Published, with mixup, the
        share is the subset's mean, and partitions are summed.
     5. balance: the relaxed constraint fits any number of environments.
@@ -29,8 +29,8 @@ Differences
     10. The published flag for a growing penalty fails; penalty_ramp is a linear one.
     11. There is no published script for CIFAR-10; its presets have CIFAR-100's numbers. All presets have the published
        weights of the penalty, which were chosen for the published penalty.
-    12. STL-10: published crops of its images of 96 pixels are made 32 wide, and tests are at 96. Here crops keep the
-       size of the images, and stl10:size=32 makes all of them smaller beforehand.
+    12. Crops keep the size of the images. In the presets of STL-10 they are made 32 wide, of images of 96 pixels at
+       which tests are, as published; stl10:size=32 makes all images smaller beforehand.
     13. With mixup and without search_mixup, a partition is sought with the loss of images that are not mixed, as
        published.
 Logged
@@ -58,11 +58,11 @@ from unbraid.partitions.features import Online, Stored, store
 from unbraid.partitions.grouped import clusters, ranked
 from unbraid.partitions.learned import PUBLISHED, PUBLISHED_MIXED_ONLINE, Schedule, learned
 from unbraid.partitions.plateau import Plateau
-from unbraid.partitions.problem import FeatureBatch, Found, Problem, variance
+from unbraid.partitions.problem import FeatureBatch, Found, Problem, mean_penalty, variance, weighed_variance
 from unbraid.partitions.subset_loss import Penalty, SubsetLoss
 from unbraid.processes import gather, num_processes, total
 from unbraid.tables import DataSpec
-from unbraid.types import Batch, Method, Needs, Passes, Step
+from unbraid.types import Batch, Method, Needs, Partitions, Passes, Step
 
 MENDS = ("scalar", "same-loss", "own-share", "mean", "subsets", "balance", "bank", "delay")
 
@@ -71,7 +71,7 @@ MENDS = ("scalar", "same-loss", "own-share", "mean", "subsets", "balance", "bank
 class Config:
     epochs: int = hp(400, doc="passes over the train split")
     batch_size: int = hp(256, least=2, search=choice(128, 256, 512), doc="images in a batch")
-    backbone: str = hp("resnet50-cifar", doc="resnet50, resnet18, either with -cifar, small, tiny or timm:<model>")
+    backbone: str = hp("resnet50-cifar", doc="resnet50, resnet18, either with -cifar, small, tiny, mlp or timm:<model>")
     weights: str = hp("none", doc='initial weights: "none", "imagenet", or a file (torchvision)')
     hidden_dim: int = hp(512, least=1, doc="width inside the projector")
     projection_dim: int = hp(128, least=1, doc="width of the projection that the loss sees")
@@ -114,10 +114,11 @@ class Config:
 
 
 # The published scripts.
-_STL10 = {"search_stop": "published"}
-_CIFAR = _STL10 | {"search_penalty_weight": 0.2}
-_STL10_MIXUP = _STL10 | {"mixup": True, "temperature": 0.2, "search_batch_size": 2048}
-_CIFAR_MIXUP = _STL10_MIXUP | {"search_online": True, "search_mixup": True}
+_SEARCH = {"search_stop": "published"}
+_MIXUP = _SEARCH | {"mixup": True, "temperature": 0.2, "search_batch_size": 2048}
+_STL10 = {"views": "ip-irm-32"}
+_CIFAR = _SEARCH | {"search_penalty_weight": 0.2}
+_CIFAR_MIXUP = _MIXUP | {"search_online": True, "search_mixup": True}
 _CPU = {"epochs": 20, "backbone": "small", "maximize_every": 5, "search_batch_size": 1024, "restarts": 4}
 
 
@@ -128,11 +129,11 @@ class IPIRM(Method):
     cfg: Config
     needs = Needs(views=2)
     presets = {
-        "stl10": _STL10,
+        "stl10": _STL10 | _SEARCH,
         "cifar10": _CIFAR,
         "cifar100": _CIFAR,
-        "stl10-mixup": _STL10_MIXUP,
-        "stl10-mixup-set5": _STL10_MIXUP | {"bank_size": 5},
+        "stl10-mixup": _STL10 | _MIXUP,
+        "stl10-mixup-set5": _STL10 | _MIXUP | {"bank_size": 5},
         "cifar10-mixup": _CIFAR_MIXUP | {"search_batch_size": 3096},
         "cifar100-mixup": _CIFAR_MIXUP,
         "cifar100-mixup-set5": _CIFAR_MIXUP | {"bank_size": 5},
@@ -158,7 +159,7 @@ class IPIRM(Method):
         super().__init__(cfg, spec)
         self.mended = _mends(cfg.fidelity)
         _check(cfg, self.mended)
-        self.encoder, width = feature_extractor(cfg.backbone, spec.image_shape, weights=cfg.weights)
+        self.encoder, width = feature_extractor(cfg.backbone, spec.image_shape, weights=cfg.weights, unit_pixels=True)
         self.projector = mlp(width, cfg.hidden_dim, cfg.projection_dim, batch_norm=True)
         if cfg.objective == "simsiam":
             self.predictor = mlp(cfg.projection_dim, cfg.hidden_dim, cfg.projection_dim, batch_norm=True)
@@ -172,6 +173,7 @@ class IPIRM(Method):
             normalize_anchors=cfg.normalize_anchors,
             online=cfg.search_online,
         )
+        self._variance = weighed_variance if "subsets" in self.mended else variance
         searches = math.ceil((cfg.epochs - cfg.warmup_epochs) / cfg.maximize_every)
         self.bank = PartitionBank(cfg.bank_size or max(1, searches), spec.num_train, cfg.num_environments)
         self.logits = nn.Buffer(torch.zeros(spec.num_train, cfg.num_environments))  # of the newest partition
@@ -186,12 +188,13 @@ class IPIRM(Method):
         self.epoch = int(state)
 
     @property
-    def partitions(self) -> UInt8[Tensor, "p n"]:
-        """The environment of each training image in each partition of the bank, oldest first.
-
-        ``bank.epochs`` and ``bank.values`` hold the epoch before which each was found, and its objective.
-        """
+    def found_partitions(self) -> Partitions:
         return self.bank.filled
+
+    @property
+    def partitions(self) -> UInt8[Tensor, "p n"]:
+        """The environment of each training image in each partition of the bank, oldest first."""
+        return self.found_partitions.environments
 
     def features(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d"]:
         return self.encoder(x)  # type: ignore[no-any-return]
@@ -216,7 +219,8 @@ class IPIRM(Method):
         used = self.partitions if self.cfg.retain_partitions else self.partitions[-1:]
         environments = used[:, batch.index].long()  # (P, B)
         member = gather(F.one_hot(environments.T, self.cfg.num_environments).to(first))  # (B, P, K)
-        counted = self._counted(member.sum(0))
+        size = member.sum(0)
+        counted = self._counted(size)
         if self.cfg.mixup:
             whole, terms = self._mixed_terms(first, second, environments)
         else:
@@ -225,9 +229,8 @@ class IPIRM(Method):
         log = {}
         if len(used):
             share = counted.to(whole) / counted.sum().clamp_min(1)
-            unlike = (share * terms.penalty).sum()
-            if self.cfg.penalty == "v-rex":
-                unlike = variance(terms.loss, counted).mean()
+            v_rex = self.cfg.penalty == "v-rex"
+            unlike = self._variance(terms, size).mean() if v_rex else (share * terms.penalty).sum()
             losses |= {"environments": (share * terms.loss).sum(), "penalty": self.penalty_weight() * unlike}
             log["left_out"] = (~counted).sum().float()
         losses = self._scaled(losses, len(used))
@@ -334,7 +337,7 @@ class IPIRM(Method):
             batches=batches,
             terms=self.subset_loss.sought,
             constraint=lambda q: imbalance(q, cfg.constraint, published="balance" not in self.mended),
-            v_rex=cfg.penalty == "v-rex",
+            penalty=self._variance if cfg.penalty == "v-rex" else mean_penalty,
             penalty_weight=cfg.search_penalty_weight,
         )
         if cfg.finder != "learned":
@@ -369,6 +372,8 @@ def _mends(fidelity: str) -> frozenset[str]:
     if fidelity in ("fixed", "published"):
         return frozenset(MENDS if fidelity == "fixed" else ())
     names = frozenset(name.strip() for name in fidelity.split(","))
+    if (alone := names & {"fixed", "published"}) and len(names) > 1:
+        raise UserError(f"fidelity {fidelity!r}: {min(alone)} stands alone; name the mends only, the rest is published")
     if unknown := sorted(names - {*MENDS}):
         known = ("fixed", "published", *MENDS)
         raise UserError(f"fidelity is fixed, published or mends, not {unknown[0]!r}.{did_you_mean(unknown[0], known)}")

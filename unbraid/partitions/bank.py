@@ -1,8 +1,10 @@
 """The partitions that were found, as part of a checkpoint."""
 
 import torch
-from jaxtyping import Int, UInt8
+from jaxtyping import Int
 from torch import Tensor, nn
+
+from unbraid.types import Partitions
 
 
 class PartitionBank(nn.Module):
@@ -26,9 +28,10 @@ class PartitionBank(nn.Module):
         return self.held
 
     @property
-    def filled(self) -> UInt8[Tensor, "p n"]:
+    def filled(self) -> Partitions:
         """Oldest first."""
-        return self.environments[: self.held]
+        environments, epochs, values = (part[: self.held] for part in (self.environments, self.epochs, self.values))
+        return Partitions(environments, self.num_environments, epochs, values)
 
     def add(self, environments: Int[Tensor, " n"], epoch: int, value: float) -> None:
         if self.held == len(self.epochs):

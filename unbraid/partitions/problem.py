@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from unbraid.losses.partition import SubsetTerms
@@ -31,16 +31,14 @@ class Problem:
     batches: Callable[[int], Iterable[FeatureBatch]]  # those of a turn; none twice in it, perhaps not all images
     terms: Callable[[FeatureBatch, Float[Tensor, "b s"]], SubsetTerms]
     constraint: Callable[[Float[Tensor, "r b k"]], Float[Tensor, " r"]]
-    v_rex: bool  # the penalty is the variance of the losses
+    penalty: Callable[[SubsetTerms, Float[Tensor, "r k"]], Float[Tensor, " r"]]  # of environments of these sizes
     penalty_weight: float
 
     def objective(self, batch: FeatureBatch, membership: Float[Tensor, "r b k"]) -> Float[Tensor, " r"]:
         """How badly the encoder does: the mean loss of the environments, and their penalty."""
         shape = len(membership), self.num_environments
-        loss, penalty = self.terms(batch, membership.transpose(0, 1).flatten(1))
-        loss, penalty = loss.view(shape), penalty.view(shape)
-        unlike = variance(loss, torch.ones_like(loss, dtype=torch.bool)) if self.v_rex else penalty.mean(1)
-        return loss.mean(1) + self.penalty_weight * unlike
+        terms = SubsetTerms(*(part.view(shape) for part in self.terms(batch, membership.transpose(0, 1).flatten(1))))
+        return terms.loss.mean(1) + self.penalty_weight * self.penalty(terms, membership.sum(1))
 
     def risk(self, batch: FeatureBatch, membership: Float[Tensor, "r b k"]) -> Float[Tensor, " r"]:
         """What a finder makes small."""
@@ -71,14 +69,30 @@ class Problem:
         return every
 
 
-def variance(loss: Float[Tensor, "... k"], counted: Bool[Tensor, "... k"]) -> Float[Tensor, "..."]:
-    """The unbiased variance of those losses that count; 0 where only one does.
+def mean_penalty(terms: SubsetTerms, size: Float[Tensor, "r k"]) -> Float[Tensor, " r"]:
+    """Of the environments."""
+    return terms.penalty.mean(1)
+
+
+def variance(terms: SubsetTerms, size: Float[Tensor, "r k"]) -> Float[Tensor, " r"]:
+    """The unbiased variance of the losses.
 
     Source: Krueger et al. 2021 (V-REx), arXiv:2003.00688, equation 8.
     """
-    num = counted.sum(-1, keepdim=True)
-    mean = (loss * counted).sum(-1, keepdim=True) / num.clamp_min(1)
-    return ((loss - mean).square() * counted).sum(-1) / (num[..., 0] - 1).clamp_min(1)
+    return terms.loss.var(1)
+
+
+def weighed_variance(terms: SubsetTerms, size: Float[Tensor, "r k"]) -> Float[Tensor, " r"]:
+    """The same where all environments have as many images; otherwise each loss counts by them.
+
+    Fewer images have fewer negatives and a smaller loss: where all counted alike, an empty environment would be the
+    most unlike the others. Those of less than two images are left out.
+    """
+    size = size * (size >= 2)
+    share = size / size.sum(1, keepdim=True).clamp_min(1)
+    mean = (share * terms.loss).sum(1, keepdim=True)
+    num = (size > 0).sum(1)
+    return (share * (terms.loss - mean).square()).sum(1) * num / (num - 1).clamp_min(1)
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ The first call writes ``factors.yaml``, a picture of each factor and ``surrogate
 file was edited, writes ``labels.csv``, which ``--labels`` reads, and ``confidence.csv``.
 """
 
+import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,13 +22,13 @@ from unbraid.data.folder import image_names
 from unbraid.data.options import DataOptions
 from unbraid.encoder import load
 from unbraid.errors import DataError, UserError
-from unbraid.population.engine import open_population
 from unbraid.population.factor_file import Factor, read_factors, write_factors
 from unbraid.population.intervals import Fidelity, split
 from unbraid.population.posteriors import learned, posterior
 from unbraid.population.traversals import save_picture
-from unbraid.records import RunDir
+from unbraid.records import RunDir, best_run
 from unbraid.tables import Dataset
+from unbraid.types import Method
 
 _STEPS = 7  # places of a traversal, where a dimension has no values
 
@@ -56,13 +57,10 @@ def find_run(place: os.PathLike[str] | str) -> RunDir:
         UserError: If it is none of these, or not done.
     """
     folder = Path(place)
-    if (folder / "config.json").is_file():
-        return RunDir(folder)
-    if (folder / "recursion.json").is_file():
-        if not (run := RunDir(folder / "model")).is_done():
-            raise UserError(f"the recursion in {folder} is not done; run its command again")
-        return run
-    return open_population(folder).best
+    run = RunDir(folder) if RunDir(folder).exists() else best_run(folder)
+    if run is None:
+        raise UserError(f"{folder} holds no run, and no population or recursion that is done; run its command again")
+    return run
 
 
 def annotate(
@@ -89,20 +87,30 @@ def annotate(
         ours, theirs = encoder.spec.image_shape, dataset.spec.image_shape
         raise DataError(f"{place} takes images {ours} (C, H, W), and those of {name} are {theirs}")
     means, log_variances = posterior(encoder.method, dataset.images)
-    found, names = Posterior(means, np.exp(log_variances / 2)), _names(name, options)
+    found, names, network = Posterior(means, np.exp(log_variances / 2)), _names(name, options), _mark(encoder.method)
+    if not (np.isfinite(found.means).all() and np.isfinite(found.deviations).all()):
+        raise UserError(f"the network at {place} gives codes that are not finite: its training diverged")
     if (folder / "factors.yaml").is_file():
-        return _write_accepted(folder, found, names)
+        return _write_accepted(folder, found, names, network)
     dimensions = np.flatnonzero(learned(means, log_variances, fidelity))
     if not len(dimensions):
         raise UserError(f"the network at {place} has learned no factor of {name}: no dimension is above 1 nat")
     factors = [propose(int(dimension), means[:, dimension], fidelity) for dimension in dimensions]
     pictures = [_picture(folder, factor, encoder.method, dataset, found) for factor in factors]
-    return [*_write_proposed(folder, factors, found, names), *pictures]
+    return [*_write_proposed(folder, factors, found, names, network), *pictures]
 
 
-def _write_accepted(folder: Path, found: Posterior, names: Sequence[str] | None) -> list[Path]:
+def _mark(method: Method) -> str:
+    """Tells one network's weights from those of any other."""
+    digest = hashlib.sha256()
+    for value in method.state_dict().values():
+        digest.update(value.cpu().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _write_accepted(folder: Path, found: Posterior, names: Sequence[str] | None, network: str) -> list[Path]:
     file = folder / "factors.yaml"
-    columns = accepted(read_factors(file, found.means.shape[1]), found)
+    columns = accepted(read_factors(file, found.means.shape[1], network), found)
     if not columns:
         raise UserError(f"{file} accepts no factor: look at the pictures, write 'accept: yes', and run this again")
     return [
@@ -112,7 +120,7 @@ def _write_accepted(folder: Path, found: Posterior, names: Sequence[str] | None)
 
 
 def _write_proposed(
-    folder: Path, factors: Sequence[Factor], found: Posterior, names: Sequence[str] | None
+    folder: Path, factors: Sequence[Factor], found: Posterior, names: Sequence[str] | None, network: str
 ) -> list[Path]:
     columns = [column_of(factor, found) for factor in factors]
     table: dict[str, Any] = {}
@@ -122,8 +130,9 @@ def _write_proposed(
         table[f"{factor.name}-confidence"] = column.confidence
     surrogate = _table(folder / "surrogate.csv", names, table)
     told = [_told(column, factor) for column, factor in zip(columns, factors)]
-    write_factors(folder / "factors.yaml", factors, told)  # last: where it is, the next call takes it for edited
-    return [folder / "factors.yaml", surrogate]
+    file = folder / "factors.yaml"  # last: where it is, the next call takes it for edited
+    write_factors(file, factors, told, network)
+    return [file, surrogate]
 
 
 def propose(dimension: int, label: Float[np.ndarray, " n"], fidelity: Fidelity = "fixed") -> Factor:

@@ -1,6 +1,7 @@
 """PopulationConfig: everything needed to repeat a population. It becomes population.json and comes back from it."""
 
 import dataclasses
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -24,7 +25,10 @@ class PopulationSettings:
     images: int = hp(0, doc="images a member trains on in a generation; 0: one pass, and at least 10,000")
     cutoff: float = hp(0.2, doc="share of the members that is replaced in each generation, at most 0.5")
     explore: list[str] | None = hp(None, doc="hyper-parameters to draw and perturb; default: all with a search range")
-    fidelity: Fidelity = hp("published", doc="as in the paper's code; fixed: what is drawn stays in its range")
+    fidelity: Fidelity = hp(
+        "published",
+        doc="as in the paper's code; fixed: what is drawn stays in its range. The members' losses have --numerics",
+    )
     asynchronous: bool = hp(False, doc="a member goes on at once, against the latest known scores")
 
 
@@ -55,6 +59,24 @@ class PopulationConfig:
         """The inverse of ``to_dict``. Raises: UserError if something is not of this version."""
         member = RunConfig.from_dict(values["member"])
         return cls.make(member, fitness_options=values["fitness_options"], **values["settings"])
+
+    def differences(self, other: "PopulationConfig") -> list[str]:
+        """The names of what would make the two populations' numbers differ."""
+        return [
+            *differing_members(self.member, other.member),
+            *differing(dataclasses.asdict(self.settings), dataclasses.asdict(other.settings)),
+            *differing(self.fitness_options, other.fitness_options, "fitness_options."),
+        ]
+
+
+def differing_members(ours: RunConfig, theirs: RunConfig) -> list[str]:
+    return [said.partition(":")[0] for said in ours.differences(theirs)]
+
+
+def differing(ours: Mapping[str, Any], theirs: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """The names under which two mappings differ, once they are JSON."""
+    ours, theirs = (json.loads(json.dumps(dict(one))) for one in (ours, theirs))
+    return [prefix + name for name in {**ours, **theirs} if ours.get(name) != theirs.get(name)]
 
 
 def _check(settings: PopulationSettings) -> None:

@@ -51,18 +51,18 @@ def run_population(config: PopulationConfig, folder: os.PathLike[str] | str, exe
     folder = Path(folder).resolve()
     if (done := finished(config, folder)) is not None:
         return done
-    schedule = _checked(config)
+    schedule = checked(config)
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(folder / ".lock", timeout=0):
-            write_json(folder / "population.json", config.to_dict())
+            write_json(folder / "population.json", config.to_dict() | {"folder": str(folder)})
             _Controller(schedule, folder, executor).run()
     except Timeout:
         raise UserError(f"another process is at work on {folder}; wait for it, or stop it") from None
     return open_population(folder)
 
 
-def _checked(config: PopulationConfig) -> Schedule:
+def checked(config: PopulationConfig) -> Schedule:
     """Raises: UserError if a member could not be trained or judged; before anything is written."""
     fitness = find_fitness(config.settings.fitness, **config.fitness_options)
     spec = load_data(config.member).spec
@@ -78,8 +78,8 @@ def finished(config: PopulationConfig, folder: Path) -> Population | None:
     """
     file = folder / "population.json"
     if file.is_file():
-        ours, theirs = _flat(json.loads(json.dumps(config.to_dict()))), _flat(read_json(file))
-        if names := [name for name in {**ours, **theirs} if ours.get(name) != theirs.get(name)]:
+        theirs = read_json(file, lambda values: PopulationConfig.from_dict(_moved(values, folder)))
+        if names := config.differences(theirs):
             raise UserError(
                 f"{folder} holds a population that differs in {', '.join(names)}; choose another --out, or delete it"
             )
@@ -94,21 +94,24 @@ def open_population(folder: os.PathLike[str] | str) -> Population:
     folder = Path(folder)
     if not (folder / "result.json").is_file():
         raise UserError(f"no finished population at {folder}")
-    result = read_json(folder / "result.json")
-    return Population(
-        folder=folder,
-        best=RunDir(folder / result["best"]),
-        fitness=result["fitness"],
-        reason=result["reason"],
-        history=read_history(folder),
-    )
+
+    def make(result: Any) -> Population:
+        return Population(
+            folder=folder,
+            best=RunDir(folder / result["best"]),
+            fitness=0.0 + result["fitness"],  # a TypeError if it is no number
+            reason=result["reason"],
+            history=read_history(folder),
+        )
+
+    population: Population = read_json(folder / "result.json", make)
+    return population
 
 
-def _flat(values: Any, name: str = "") -> dict[str, Any]:
-    """Leaves by their path, such as ``member.settings.seed``."""
-    if not isinstance(values, dict):
-        return {name: values}
-    return {key: value for part in values for key, value in _flat(values[part], f"{name}.{part}".lstrip(".")).items()}
+def _moved(values: Any, folder: Path) -> Any:
+    """What ``population.json`` says, with the paths of files beside the population where these are by now."""
+    before, now = (json.dumps(f"{Path(place).parent}/")[:-1] for place in (values.get("folder", folder), folder))
+    return json.loads(json.dumps(values).replace(before, now))
 
 
 class _Controller:

@@ -32,8 +32,13 @@ class Factor:
     bounds: tuple[float, ...] = ()
 
 
-def write_factors(path: Path, factors: Sequence[Factor], told: Sequence[Mapping[str, Any]]) -> None:
-    """A file in which nothing is accepted yet; ``told`` is what it says beside each factor."""
+def write_factors(path: Path, factors: Sequence[Factor], told: Sequence[Mapping[str, Any]], network: str) -> None:
+    """A file in which nothing is accepted yet.
+
+    Args:
+        told: What it says beside each factor.
+        network: Tells the network whose codes the bounds are of.
+    """
     import yaml
 
     entries = [
@@ -47,19 +52,20 @@ def write_factors(path: Path, factors: Sequence[Factor], told: Sequence[Mapping[
         }
         for factor, more in zip(factors, told, strict=True)
     ]
-    text = yaml.safe_dump({"factors": entries}, sort_keys=False, default_flow_style=None, width=120)
+    text = yaml.safe_dump({"network": network, "factors": entries}, sort_keys=False, default_flow_style=None, width=120)
     with atomic_file(path) as temporary:
         temporary.write_text(_HEADER + text)
 
 
-def read_factors(path: Path, width: int) -> list[Factor]:
+def read_factors(path: Path, width: int, network: str) -> list[Factor]:
     """The factors of an edited file.
 
     Args:
         width: Of the code.
+        network: As it was written.
 
     Raises:
-        UserError: If the file is missing or says something that cannot be; names the factor.
+        UserError: If the file is missing, of another network, or says something that cannot be; names the factor.
     """
     import yaml
 
@@ -71,6 +77,8 @@ def read_factors(path: Path, width: int) -> list[Factor]:
         raise UserError(f"{path} is not YAML: {error}") from None
     if not isinstance(content, dict) or not isinstance(content.get("factors"), list):
         raise UserError(f"{path} needs a list 'factors'; delete it and run again for a new one")
+    if content.get("network") != network:
+        raise UserError(f"{path} does not say that its bounds are of this network; choose another --out, or delete it")
     factors = [_factor(entry, f"{path}, factor {place}", width) for place, entry in enumerate(content["factors"], 1)]
     seen = [factor.dimension for factor in factors]
     if twice := {dimension for dimension in seen if seen.count(dimension) > 1}:

@@ -125,6 +125,7 @@ class Gap:
 
     def check(self, method: Method, spec: DataSpec) -> None:
         _check_labels(spec)
+        _check_width(method, spec)
 
     def __call__(self, run: RunDir, encoder: Encoder, dataset: Dataset, rng: np.random.Generator) -> float:
         rows, _ = _labelled(dataset, self.num_labels, self.seed)
@@ -182,6 +183,7 @@ class SurrogateGap:
     def check(self, method: Method, spec: DataSpec) -> None:
         if not self.bundles:
             raise UserError("leaf-mig needs the surrogate labels of a leaf run: give it bundles")
+        _check_width(method, spec)
         for path in self.bundles:
             Bundle.load(Path(path))
 
@@ -204,6 +206,17 @@ def _check_labels(spec: DataSpec) -> None:
     """Raises: UserError if the data name no factor."""
     if not spec.factors:
         raise UserError(f"{spec.name} names no factor to judge by; take the fitness udr, which needs none")
+
+
+def _check_width(method: Method, spec: DataSpec) -> None:
+    """Raises: UserError if the code has one dimension, where MIG compares the best with the second best."""
+    channels, height, width = spec.image_shape
+    blank = np.zeros((1, height, width, channels), dtype=np.uint8)
+    training = method.training
+    dimensions = encode_pixels(method.eval(), blank).shape[1]
+    method.train(training)
+    if dimensions < 2:
+        raise UserError("MIG compares the two best dimensions of a code, and this one has a single one; widen it")
 
 
 def _factors(dataset: Dataset, rows: Int64[np.ndarray, " n"]) -> Int64[np.ndarray, "n g"]:

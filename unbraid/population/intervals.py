@@ -9,7 +9,8 @@ Differences
     ``fidelity="published"`` repeats the published rules row by row: intervals begin one row too early and end one too
     early, the outermost values of a latent are dropped when it has four gaps or more (or two, if it is alone), a latent
     gives five candidates at most, 50 rows or fewer cannot be cut, gaps are overlooked where they are more than a
-    sixteenth of all, and noise has gaps. ``"fixed"`` cuts 20 rows or more at the gaps exactly and keeps every value.
+    sixteenth of all, among the outer fifteenths of the rows, or within a fiftieth of them from a larger one, and noise
+    has gaps. ``"fixed"`` cuts 20 rows or more at the gaps exactly and keeps every value that has six rows.
     Both find the cells by grouping rows; the published code intersects every combination of intervals, up to
     5^latents. Where that code stops with an error, ``reduce`` goes on or says why not.
 """
@@ -30,9 +31,10 @@ LEAST_ROWS = 10  # of a reduced data set
 _LEAST_CELL = 6  # rows that share an interval of every latent
 _MOST_CANDIDATES = 5  # intervals of a latent, as published
 _LEAST_TO_CUT = {"published": 51, "fixed": 20}
-_OUTER = 15  # one row in so many is left out at either end when gaps are judged
+_OUTER = 15  # published: one row in so many is left out at either end when gaps are judged
+_APART = 50  # published: gaps are at least one row in so many apart
 _TO_DEVIATION = 1.4826  # from the median absolute deviation, of a normal distribution
-_APART = 50  # gaps are at least one row in so many apart
+_NEAR = 20  # fixed: gaps on either side that a gap is compared with
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,24 +87,31 @@ def split(label: Float[np.ndarray, " n"], *, alone: bool, fidelity: Fidelity = "
 
 
 def large_gaps(gaps: Float[np.ndarray, " m"], fidelity: Fidelity = "published") -> Int64[np.ndarray, " p"]:
-    """Places of the gaps far above the usual, of all but the outer fifteenths.
+    """Places of the gaps far above the usual.
 
     Published: above the median + 7 deviations of the gaps below median + 4 deviations of all; if more than a sixteenth
-    of the gaps are large, they pass for usual. Fixed: these are 4 median absolute deviations; in place of 7, twice
-    log m if that is more, so that noise hardly ever has a large gap; and an eighth of the largest gap at least.
+    of the gaps are large, they pass for usual. The outer fifteenths of the rows, where gaps are large, are left out.
+
+    Fixed: these are 4 median absolute deviations; in place of 7, twice log m if that is more, so that noise hardly ever
+    has a large gap; an eighth of the largest gap at least; and, where labels are sparse, so many times the mean of the
+    gaps nearby, which is that of the exponential distribution with their upper quartile.
     """
+    from scipy.ndimage import percentile_filter
     from scipy.signal import find_peaks
 
-    outer = len(gaps) // _OUTER
-    inner = gaps[outer : len(gaps) - outer]
-    middle, spread, factor, least = np.median(inner), inner.std(), 7.0, 0.0
-    if fidelity == "fixed":
-        spread = _TO_DEVIATION * np.median(np.abs(inner - middle))
-        factor, least = max(7.0, 2 * np.log(len(gaps))), inner.max() / 8
-    usual = inner[inner <= middle + 4 * spread]
-    height = max(middle + factor * usual.std(), least)
-    peaks, _ = find_peaks(inner, height=height, distance=max(1, len(gaps) // _APART))
-    return (peaks + outer).astype(np.int64)
+    if fidelity == "published":
+        outer, apart = len(gaps) // _OUTER, max(1, len(gaps) // _APART)
+        inner = gaps[outer : len(gaps) - outer]
+        usual = inner[inner <= np.median(inner) + 4 * inner.std()]
+        peaks, _ = find_peaks(inner, height=np.median(inner) + 7 * usual.std(), distance=apart)
+        return (peaks + outer).astype(np.int64)
+    factor, middle = max(7.0, 2 * np.log(len(gaps))), np.median(gaps)
+    usual = gaps[gaps <= middle + 4 * _TO_DEVIATION * np.median(np.abs(gaps - middle))]
+    near = percentile_filter(gaps, 75, size=2 * _NEAR + 1, mode="mirror") / np.log(4)
+    tall = np.where(gaps > factor * near, gaps, 0.0)
+    tall[: _LEAST_CELL - 1] = tall[len(gaps) - _LEAST_CELL + 1 :] = 0.0  # a few rows apart from the others
+    peaks, _ = find_peaks(tall, height=max(middle + factor * usual.std(), tall.max() / 8), distance=_LEAST_CELL)
+    return peaks.astype(np.int64)
 
 
 def rank(heights: Float[np.ndarray, " k1"], means: Float[np.ndarray, " k"]) -> Int64[np.ndarray, " k"]:

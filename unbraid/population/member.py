@@ -9,7 +9,6 @@ import torch
 from filelock import FileLock
 
 from unbraid.encoder import load, open_config
-from unbraid.errors import UserError
 from unbraid.population.config import PopulationConfig
 from unbraid.population.fitness import find_fitness
 from unbraid.records import RunDir, read_json, write_json
@@ -36,9 +35,7 @@ def _train(run: RunDir, population: PopulationConfig) -> None:
     start = time.monotonic()
     try:
         fitness, error = _train_and_judge(run, population), ""
-    except ValueError as problem:  # what batch normalisation says of a batch of one image is one, too
-        if isinstance(problem, UserError) and not isinstance(problem, DivergedError):
-            raise
+    except DivergedError as problem:
         fitness, error = None, str(problem)
     seconds = round(time.monotonic() - start, 2)
     write_json(run.path / "fitness.json", {"fitness": fitness, "error": error, "seconds": seconds})

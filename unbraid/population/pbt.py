@@ -65,7 +65,8 @@ def search_space(config: Any, names: Sequence[str] | None = None, *, published: 
             raise UserError(f"{name!r} is no hyper-parameter with a range to explore.{did_you_mean(name, ranges)}")
     space = {name: ranges[name] for name in _ordered(ranges, _DRAWN_FIRST) if names is None or name in names}
     if not space:
-        raise UserError("there is no hyper-parameter to explore: the method gives none a range")
+        why = f"all that have a range were given: {', '.join(ranges)}" if ranges else "the method gives none a range"
+        raise UserError(f"there is no hyper-parameter to explore: {why}")
     lr = space.get("lr")
     if isinstance(lr, Choice) and not published:
         small = tuple(value for value in lr.options if value <= _MOST_LR)
@@ -79,9 +80,16 @@ def searchable(config: Any) -> dict[str, Choice | Range]:
     return {name: search for name, search in found.items() if search is not None}
 
 
-def draw(space: Space, rng: np.random.RandomState) -> dict[str, Any]:
-    """Hyper-parameters of a member of the first generation, each evenly from its range."""
-    return {name: _draw(search, rng) for name, search in space.items()}
+def draw(space: Space, rng: np.random.RandomState, *, multiple: int = 1) -> dict[str, Any]:
+    """Hyper-parameters of a member of the first generation, each evenly from its range.
+
+    Args:
+        multiple: What the batch size must be a multiple of.
+    """
+    drawn = {name: _draw(search, rng) for name, search in space.items()}
+    if "batch_size" in drawn:
+        drawn["batch_size"] = _whole_groups(drawn["batch_size"], multiple, _ends(space["batch_size"])[1])
+    return drawn
 
 
 def explore(
@@ -107,11 +115,12 @@ def explore(
         product = FACTORS[rng.randint(len(FACTORS))] * value
         whole = isinstance(value, int) or (published and name == "beta")
         new = type(value)(math.ceil(product)) if whole else product
+        free = published and name in _DRAWN_FIRST
+        if not free:
+            new = _bounded(new, search)
         if name == "batch_size":
-            new = math.ceil(min(new, _MOST_BATCH) / multiple) * multiple
-        if name == "batch_size":
-            new = max(new, _LEAST_BATCH)  # the published rules reach 1, which batch normalisation refuses
-        moved[name] = new if published and name in _DRAWN_FIRST else _bounded(new, search)
+            new = _whole_groups(new, multiple, _MOST_BATCH if free else _ends(search)[1])
+        moved[name] = new
     return moved
 
 
@@ -172,7 +181,7 @@ def num_updates(rows: int, batch_size: int, images: int, *, published: bool = Fa
         return max(1, images // min(batch_size, rows))
     in_pass = rows - (rows % batch_size == 1)
     passes, rest = divmod(images - (images % batch_size == 1), in_pass)
-    return passes * math.ceil(in_pass / batch_size) + math.ceil(rest / batch_size)
+    return max(1, passes * math.ceil(in_pass / batch_size) + math.ceil(rest / batch_size))
 
 
 def _ordered(names: Iterable[str], first: Sequence[str]) -> list[str]:
@@ -189,5 +198,18 @@ def _draw(search: Choice | Range, rng: np.random.RandomState) -> Any:
 
 
 def _bounded(value: int | float, search: Choice | Range) -> int | float:
-    low, high = (search.low, search.high) if isinstance(search, Range) else (min(search.options), max(search.options))
+    low, high = _ends(search)
     return min(max(value, low), high)
+
+
+def _ends(search: Choice | Range) -> tuple[Any, Any]:
+    return (search.low, search.high) if isinstance(search, Range) else (min(search.options), max(search.options))
+
+
+def _whole_groups(batch_size: int | float, multiple: int, most: int | float) -> int:
+    """Rounded up to whole groups, or down where that is too many; two of each group are the least.
+
+    The published rules reach a batch of 1, which batch normalisation refuses.
+    """
+    groups = min(math.ceil(batch_size / multiple), math.floor(most / multiple))
+    return multiple * max(groups, _LEAST_BATCH)

@@ -14,6 +14,7 @@ from unbraid.population.intervals import Fidelity
 from unbraid.types import Ensemble, Method, Posterior
 
 LEARNED = 1.0  # nats; a dimension above has learned a factor, with a standard deviation of some 0.3 or less
+_ACTIVE = 0.01  # least variance of the means; Burda et al. 2016, arXiv:1509.00519, section 5
 _BATCH = 256
 _LABEL_BATCH = 32  # over which the published KL is averaged
 
@@ -45,7 +46,7 @@ def posteriors(method: Method, images: np.ndarray) -> tuple[Float32[np.ndarray, 
 def check_several(method: Method) -> int:
     """How many networks the method trains. Raises: UserError if it is one."""
     if not isinstance(method, Ensemble) or method.num_models < 2:
-        raise UserError("UDR compares several networks of one setting: train beta-tcvae, or another, with num_models=5")
+        raise UserError("UDR compares several networks of one setting, which only beta-tcvae trains: give num_models=5")
     return method.num_models
 
 
@@ -63,10 +64,10 @@ def learned(
     """The dimensions whose KL to the prior is above ``LEARNED``.
 
     Published: what that code takes for the KL, over batches of 32, the last and smaller one with the weight of a whole
-    one. Fixed: the KL.
+    one. Fixed: the KL; and the means must differ from image to image.
     """
     if fidelity == "fixed":
-        return gaussian_kl(means, log_variances) > LEARNED
+        return (gaussian_kl(means, log_variances) > LEARNED) & (means.var(axis=0, dtype=np.float64) > _ACTIVE)
     starts = range(0, len(means), _LABEL_BATCH)
     batches = [(means[i : i + _LABEL_BATCH], log_variances[i : i + _LABEL_BATCH] / 2) for i in starts]
     return np.mean([surrogate_kl(mean, log_sigma, len(mean)) for mean, log_sigma in batches], axis=0) > LEARNED

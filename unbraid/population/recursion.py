@@ -8,7 +8,7 @@ from typing import Any
 from unbraid.config import RunConfig
 from unbraid.errors import UserError
 from unbraid.hparams import hp, parse
-from unbraid.population.config import PopulationConfig, PopulationSettings
+from unbraid.population.config import PopulationConfig, PopulationSettings, differing, differing_members
 from unbraid.seeds import integer
 
 _SEEDS = 2**31
@@ -58,6 +58,14 @@ class RecursionConfig:
             settings=parse(PopulationSettings, values["settings"], owner="a population"),
             recursion=parse(RecursionSettings, values["recursion"], owner="a recursion"),
         )
+
+    def differences(self, other: "RecursionConfig") -> list[str]:
+        """The names of what would make the two recursions' numbers differ."""
+        return [
+            *differing_members(self.member, other.member),
+            *differing(dataclasses.asdict(self.settings), dataclasses.asdict(other.settings)),
+            *differing(dataclasses.asdict(self.recursion), dataclasses.asdict(other.recursion)),
+        ]
 
     def unsupervised(self, rows: str | None, *name: str | int) -> PopulationConfig:
         """A population judged by UDR, until it has converged.

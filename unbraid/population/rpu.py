@@ -23,6 +23,8 @@ Differences
        none. ``"fixed"`` merges aligned labels and keeps them all, with exact intervals and the KL.
     3. A leaf run whose first reduction fails is left out; if that is so for all, the labels of the first network serve
        alone. The published code crashes.
+    4. A population ends once the best of a generation is below 0.1. The best that it ever had is kept, as published;
+       in a leaf run ``"published"`` drops it and ends the run, ``"fixed"`` labels by it and goes on.
 """
 
 import os
@@ -40,12 +42,13 @@ from unbraid.encoder import load, load_data
 from unbraid.errors import UserError
 from unbraid.evaluation import evaluate
 from unbraid.population.config import PopulationConfig
-from unbraid.population.engine import Population, run_population
+from unbraid.population.engine import Population, checked, run_population
 from unbraid.population.executors import Executor
 from unbraid.population.exports import export_agreed, export_network
 from unbraid.population.fitness import LEAST_UDR_ROWS, Agreement
 from unbraid.population.intervals import reduce
 from unbraid.population.merging import merge
+from unbraid.population.pbt import is_worthless
 from unbraid.population.posteriors import posterior
 from unbraid.population.recursion import RecursionConfig
 from unbraid.population.surrogate import Block, Bundle, Labels, surrogate_labels
@@ -101,11 +104,14 @@ def run_rpu(
         shown: Entered around each population, to show how it gets on.
 
     Raises:
-        UserError: If ``folder`` holds another recursion, or the first population finds no factor.
+        UserError: If ``folder`` holds another recursion, the member cannot be trained or judged so, or the first
+            population finds no factor.
         OSError: If the disk is full; the same call goes on.
     """
     place = Path(folder).resolve()
-    _begin(config, place)
+    if not _begun(config, place):
+        checked(config.unsupervised(None, "x"))
+        write_json(place / "recursion.json", config.to_dict())
     work = _Work(config, place, load_data(config.member), executor, shown)
     first = work.learn(place / "x", None, "x")
     if first is None:
@@ -119,15 +125,17 @@ def run_rpu(
     return Recursion(folder=place, model=model, leaves=leaves, fitness=population.fitness)
 
 
-def _begin(config: RecursionConfig, place: Path) -> None:
+def _begun(config: RecursionConfig, place: Path) -> bool:
     written = place / "recursion.json"
     if written.is_file():
-        if read_json(written, RecursionConfig.from_dict) != config:
-            raise UserError(f"{place} holds a recursion of another configuration; choose another --out, or delete it")
-    elif place.exists() and (not place.is_dir() or any(place.iterdir())):
+        if names := config.differences(read_json(written, RecursionConfig.from_dict)):
+            raise UserError(
+                f"{place} holds a recursion that differs in {', '.join(names)}; choose another --out, or delete it"
+            )
+        return True
+    if place.exists() and (not place.is_dir() or any(place.iterdir())):
         raise UserError(f"{place} is in use and holds no recursion; choose another --out")
-    else:
-        write_json(written, config.to_dict())
+    return False
 
 
 @dataclass(frozen=True)
@@ -154,7 +162,8 @@ class _Work:
             with atomic_file(Path(given)) as temporary, temporary.open("wb") as file:
                 np.save(file, whole)
         population = self.population(self.config.unsupervised(given, *name), folder)
-        if population.reason == "worthless":
+        dropped = population.reason == "worthless" and rows is not None
+        if is_worthless(population.fitness) or (dropped and self.config.settings.fidelity == "published"):
             return None
         agreement = Agreement(**self.config.agreement())
         return export_agreed(population.best, folder.with_name(f"{folder.name}-model"), agreement, seen)
@@ -187,7 +196,10 @@ class _Work:
             rows = rows[found.rows]
             place = folder / str(len(sizes))
             sizes.append(len(rows))
-            model = self.learn(place, rows, "leaf", choice, len(sizes)) if len(rows) >= LEAST_UDR_ROWS else None
+            if len(rows) < LEAST_UDR_ROWS:
+                reason = f"{len(rows)} images are left, and networks are compared on {LEAST_UDR_ROWS} at least"
+                break
+            model = self.learn(place, rows, "leaf", choice, len(sizes))
         learned = tuple(step for step in steps if len(step.labels.dimensions))
         leaf = Leaf(folder=folder, steps=learned, sizes=tuple(sizes), reason=reason)
         _write_leaf(leaf)

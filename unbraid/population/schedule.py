@@ -28,7 +28,7 @@ class Job:
     stream: int  # whose random numbers it sees: its own, or in a published population its donor's
     parent: str = ""  # the place of the run that it goes on from
     donor: int | None = None  # the member whose run that is, if not its own
-    attempt: int = 0  # how often it diverged in the first generation
+    attempt: int = 0  # how often it diverged before anybody's weights could be taken
 
     @property
     def place(self) -> str:
@@ -46,10 +46,12 @@ class Schedule:
         kind = config.member.kind.config_class
         self.space = pbt.search_space(kind, config.settings.explore, published=self.published)
         self.images = config.settings.images or max(_LEAST_IMAGES, num_train)
+        self.multiple = getattr(config.member.hparams, "domains_per_batch", 1)
 
-    def first(self, member: int, attempt: int = 0) -> Job:
-        hparams = pbt.draw(self.space, pbt.random_state(self.seed, "draw", member, attempt))
-        return Job(generation=0, member=member, hparams=hparams, stream=member, attempt=attempt)
+    def first(self, member: int, attempt: int = 0, generation: int = 0) -> Job:
+        rng = pbt.random_state(self.seed, "draw", member, attempt)
+        hparams = pbt.draw(self.space, rng, multiple=self.multiple)
+        return Job(generation=generation, member=member, hparams=hparams, stream=member, attempt=attempt)
 
     def first_generation(self) -> list[Job]:
         return [self.first(member) for member in range(self.settings.first_members or self.settings.members)]
@@ -66,11 +68,15 @@ class Schedule:
     def successor(self, line: Line, latest: Mapping[int, Line]) -> Job | None:
         """What follows one line when nobody waits: it is compared with the latest line of each member.
 
+        Where all diverged of those that have a line yet, it begins anew.
+
         Raises: UserError if all members diverged.
         """
         generation = line["generation"] + 1
         if generation == self.settings.generations:
             return None
+        if len(latest) < self.settings.members and all(one["fitness"] is None for one in latest.values()):
+            return self.first(line["member"], line["attempt"] + 1, generation)
         heirs = self._evolve(list(map(_individual, latest.values())), generation, line["member"])
         return _next(line, heirs.get(line["member"]), latest, self.published)
 
@@ -111,10 +117,9 @@ class Schedule:
         return dataclasses.replace(base, hparams=hparams, settings=settings)
 
     def _evolve(self, individuals: Sequence[pbt.Individual], *name: int) -> dict[int, pbt.Heir]:
-        multiple = getattr(self.config.member.hparams, "domains_per_batch", 1)
         rng = pbt.random_state(self.seed, "evolve", *name)
         return pbt.evolve(
-            individuals, self.space, rng, cutoff=self.settings.cutoff, published=self.published, multiple=multiple
+            individuals, self.space, rng, cutoff=self.settings.cutoff, published=self.published, multiple=self.multiple
         )
 
 

@@ -13,10 +13,9 @@ import numpy as np
 
 from unbraid.atomic import atomic_file
 from unbraid.metrics.association import as_arrays, associations
-from unbraid.partitions.bank import PartitionBank
 from unbraid.seeds import stream
 from unbraid.tables import Dataset
-from unbraid.types import Method
+from unbraid.types import FindsPartitions, Method
 
 MAX_ROWS = 10_000  # for the associations
 _SHOWN = 12  # images of a side
@@ -24,31 +23,25 @@ _SHOWN = 12  # images of a side
 
 def save_partitions(path: Path, method: Method, dataset: Dataset, seed: int) -> None:
     """Write ``path``, if the method has found partitions."""
-    bank = bank_of(method)
-    if bank is None:
+    if not isinstance(method, FindsPartitions) or not len(method.found_partitions):
         return
-    environments = bank.filled.cpu().numpy()  # (P, N)
+    found = method.found_partitions
+    environments = found.environments.cpu().numpy()  # (P, N)
     arrays: dict[str, Any] = {
         "environments": environments,
-        "num_environments": np.array(bank.num_environments),
-        "epochs": bank.epochs[: len(bank)].cpu().numpy(),
-        "objective": bank.values[: len(bank)].cpu().numpy(),
+        "num_environments": np.array(found.num_environments),
+        "epochs": found.epochs.cpu().numpy(),
+        "objective": found.values.cpu().numpy(),
     }
     train, rng = dataset.rows("train"), stream(seed, "samples", "partitions")
     arrays |= _gallery(environments, dataset.images, train, rng)
     index = np.sort(rng.permutation(len(train))[:MAX_ROWS])
     columns = {name: column[train[index]] for name, column in dataset.columns.items()}
     for number, sides in enumerate(environments):
-        found = as_arrays(associations(sides[index], columns, rng))
-        arrays |= {f"{number}:{name}": values for name, values in found.items()}
+        told = as_arrays(associations(sides[index], columns, rng))
+        arrays |= {f"{number}:{name}": values for name, values in told.items()}
     with atomic_file(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, **arrays)
-
-
-def bank_of(method: Method) -> PartitionBank | None:
-    """The partitions of the method, if it has found any."""
-    bank = getattr(method, "bank", None)
-    return bank if isinstance(bank, PartitionBank) and len(bank) else None
 
 
 def _gallery(
