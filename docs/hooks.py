@@ -1,49 +1,39 @@
-"""Pages made from the package itself: methods and scores, from their docstrings."""
+"""Pages made from the package itself: methods, scores and data sets, from their docstrings."""
 
-import dataclasses
-import importlib
+import re
+from pathlib import Path
 
+import data_pages
+import method_pages
+import score_pages
+from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
 
-from unbraid.methods import METHODS, method
-from unbraid.metrics import METRICS, Metric
+from unbraid.methods import METHODS
 
 
-def on_files(files: Files, config) -> Files:
-    text = "# Methods\n\n" + "\n\n".join(map(_section, METHODS))
-    files.append(File.generated(config, "methods.md", content=text))
-    text = "# Every score\n\n" + "\n\n".join(map(_score, METRICS.values()))
-    files.append(File.generated(config, "every-score.md", content=text))
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Every method has its page under the overview, every page of results its place."""
+    sections = {title: pages for entry in config.nav or [] for title, pages in entry.items()}
+    sections["Methods"] += [f"methods/{name}.md" for name in METHODS]
+    names = [path.name for path in sorted((Path(config.docs_dir) / "results").glob("*.md"))]
+    sections["Results"] += [f"results/{name}" for name in names if f"results/{name}" not in sections["Results"]]
+    return config
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    texts = {f"methods/{name}.md": method_pages.page(name) for name in METHODS}
+    texts |= {"methods/index.md": method_pages.overview(), "every-score.md": score_pages.page()}
+    for place, text in texts.items():
+        files.append(File.generated(config, place, content=text))
     return files
 
 
-def _score(metric: Metric) -> str:
-    """One metric: its docstring by section, and how it is asked for."""
-    parts = dict(metric.explanation)
-    name, needs = metric.name, sorted(metric.needs)
-    roles = ", ".join(f'{need}="..."' for need in needs if need in ("domain", "label", "bias"))
-    better = "Higher" if metric.higher_is_better else "Lower"
-    lines = [
-        f"## {name}",
-        parts.pop(""),
-        f"{better} is better." + (" Slow: only when asked for." if metric.slow else ""),
-    ]
-    lines += [f"**Needs** {', '.join(needs)}."] if needs else []
-    for title in ("Args", "Raises", "Returns"):
-        parts.pop(title, None)
-    lines += [
-        f"**{title}**\n\n```text\n{body}\n```" if title == "Formula" else f"**{title}.** {body}"
-        for title, body in parts.items()
-    ]
-    call = f'unbraid.score(codes, labels, "{name}"' + (f", {roles})" if roles else ")")
-    return "\n\n".join([*lines, f"**Source.** {metric.source}", f"```python\n{call}\n```"])
-
-
-def _section(name: str) -> str:
-    kind = method(name)
-    doc = (importlib.import_module(kind.__module__).__doc__ or "").splitlines()
-    body = "\n".join(f"**{line}**\n" if line and not line.startswith(" ") else line[4:] for line in doc[2:])
-    rows = "\n".join(
-        f"| `{f.name}` | `{f.default}` | {f.metadata['doc']} |" for f in dataclasses.fields(kind.config_class)
-    )
-    return f"## {name}\n\n{doc[0]}\n\n{body}\n\n| hyper-parameter | default | meaning |\n|---|---|---|\n{rows}"
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    if page.file.src_uri == "data-sets.md":
+        return f"{markdown}\n\n{data_pages.sections()}"
+    if page.file.src_uri == "choosing.md":  # names in tables lead to their pages
+        known = "|".join(METHODS)
+        return re.sub(rf"`({known})`", r"[`\1`](methods/\1.md)", markdown)
+    return markdown
