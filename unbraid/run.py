@@ -4,8 +4,11 @@ import dataclasses
 import datetime
 import time
 import warnings
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from unbraid import augment, checkpoint
 from unbraid.atomic import recover_folder
@@ -62,6 +65,11 @@ def train_weights(config: RunConfig, run: RunDir) -> tuple[Any, Dataset]:
         dataset = load_data(config)
     fit(config, dataset, run, accelerator)
     return accelerator, dataset
+
+
+def lock(run: RunDir) -> FileLock:
+    """Held by the process that trains the run; within that process it may be taken again."""
+    return FileLock(run.path.resolve() / ".lock", is_singleton=True)
 
 
 def mark_done(run: RunDir) -> None:
@@ -166,7 +174,11 @@ def fit(config: RunConfig, dataset: Dataset, run: RunDir, accelerator: Any) -> N
         watch=watch,
         watch_every=watch_every,
     )
-    trainer.fit()
+    try:
+        with lock(run).acquire(timeout=0) if accelerator.is_main_process else nullcontext():
+            trainer.fit()
+    except Timeout:
+        raise UserError(f"another process is training {run.path}; wait for it, or stop it") from None
 
 
 def _start(config: RunConfig, run: RunDir) -> Path | None:

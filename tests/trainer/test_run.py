@@ -10,11 +10,13 @@ import time
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 
 import unbraid
 from unbraid import checkpoint
+from unbraid.config import RunConfig
 from unbraid.errors import UserError
-from unbraid.records import RunDir, read_json, read_lines
+from unbraid.records import RunDir, read_json, read_lines, write_json
 from unbraid.trainer import Trainer
 
 DATA = "digits:source=sklearn,num=400"
@@ -43,7 +45,7 @@ def whole(tmp_path_factory):
 def test_a_run_directory_holds_what_is_needed(whole):
     found = {path.name for path in whole.path.iterdir()}
     files = {"config.json", "env.json", "spec.json", "train.jsonl", "checkpoint", "codes.npz", "samples.npz"}
-    assert found == files | {"scores.jsonl", "DONE"}
+    assert found == files | {"scores.jsonl", "DONE", ".lock"}
     assert read_json(whole.env)["precision"]["chosen"] == "fp32"
     assert any("random features" in note for note in read_json(whole.env)["notes"])
     lines = list(read_lines(whole.log))
@@ -54,6 +56,15 @@ def test_a_run_directory_holds_what_is_needed(whole):
     with np.load(whole.samples) as samples:
         assert samples["strip_images"].shape[1:] == (7, 32, 32, 3)
         assert samples["swap_images"].shape == (7, 7, 32, 32, 3)
+
+
+def test_a_run_is_trained_by_one_process_at_a_time(tmp_path):
+    (tmp_path / "run").mkdir()
+    config = RunConfig.make("dcodr", DATA, **TINY)
+    write_json(RunDir(tmp_path / "run").config, config.to_dict())
+    with FileLock(tmp_path / "run" / ".lock"), pytest.raises(UserError, match="another process is training"):
+        unbraid.train("dcodr", DATA, out=tmp_path / "run", **TINY)
+    assert unbraid.train("dcodr", DATA, out=tmp_path / "run", **TINY).is_done()
 
 
 def test_the_encoder_is_loaded_as_it_was_trained(whole):

@@ -6,13 +6,12 @@ from contextlib import redirect_stderr
 from pathlib import Path
 
 import torch
-from filelock import FileLock
 
 from unbraid.encoder import load, open_config
 from unbraid.population.config import PopulationConfig
 from unbraid.population.fitness import find_fitness
 from unbraid.records import RunDir, read_json, write_json
-from unbraid.run import mark_done, train_weights
+from unbraid.run import lock, mark_done, train_weights
 from unbraid.seeds import stream
 from unbraid.trainer import DivergedError
 
@@ -24,7 +23,7 @@ def train_member(path: Path) -> None:
     libraries say goes to ``worker.log``.
     """
     run = RunDir(path)
-    with FileLock(path / ".lock"), (path / "worker.log").open("a") as log, redirect_stderr(log):
+    with lock(run), (path / "worker.log").open("a") as log, redirect_stderr(log):
         for left in path.glob(".checkpoint.*.tmp"):  # by one that was killed while it wrote
             shutil.rmtree(left)
         if not run.is_done():
