@@ -35,8 +35,8 @@ def page(name: str) -> str:
     parts = [f"# {name}", _first_line(name), _facts(kind), _use(name), f"## Train it\n\n```\n{_commands(name)}\n```"]
     parts += [f"## {title}\n\n{body}" for title, body in _sections(kind).items()]
     parts += ["## Hyper-parameters", _hyper_parameters(kind), "## Presets", _presets(kind)]
-    numbers = measured.measured(name, measured.results())
-    parts += ["## Measured here", numbers or "No page of results has a row for it yet."]
+    if numbers := measured.measured(name, measured.results()):
+        parts += ["## Measured here", numbers]
     return "\n\n".join(filter(None, parts)) + "\n"
 
 

@@ -8,7 +8,7 @@ from fake_training import tiny_dataset
 from unbraid.config import RunConfig
 from unbraid.encode import encode_dataset
 from unbraid.encoder import Encoder
-from unbraid.explore.explorer import Explorer
+from unbraid.explore.explorer import OpenRun
 from unbraid.explore.heads import fit_heads
 from unbraid.hparams import parse
 from unbraid.methods import method
@@ -17,12 +17,12 @@ from unbraid.records import RunDir
 DATA = tiny_dataset()
 
 
-def explorer(name: str, *, swaps: bool = False) -> Explorer:
+def explorer(name: str, *, swaps: bool = False) -> OpenRun:
     kind = method(name)
     torch.manual_seed(0)
     model = kind(parse(kind.config_class, kind.presets["tiny"], owner=name), DATA.spec).eval()
     codes = encode_dataset(model, DATA)
-    return Explorer(
+    return OpenRun(
         run=RunDir("runs/mine"),
         encoder=Encoder(model, RunConfig.make(name, "digits"), DATA.spec),
         dataset=DATA,

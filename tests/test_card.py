@@ -433,7 +433,10 @@ MISTAKES = {
     "infinity": (_bad(958, np.inf), LABELS, {}, "row 958 of the codes holds NaN or infinity"),
     "beyond float32": (Z.astype(float) * 1e300, LABELS, {}, "row 0 of the codes holds NaN or infinity"),
     "constant": (np.ones((960, 3)), LABELS, {}, "all codes are the same"),
-    "flat": (np.ones(960), LABELS, {}, r"N rows and D columns, not of shape \(960,\)"),
+    "flat": (np.ones(960), LABELS, {}, r"N rows and D columns, not of shape \(960,\); give codes.reshape\(960, -1\)"),
+    "three axes": (np.ones((960, 2, 5)), LABELS, {}, r"not of shape \(960, 2, 5\); give codes.reshape\(960, -1\)"),
+    "one number": (np.float32(3), LABELS, {}, r"not of shape \(\)$"),
+    "transposed": (Z.T, LABELS, {}, "match the rows, or transpose the codes"),
     "words": (np.array([["a"]]), LABELS, {}, "codes must be numbers"),
     "rows": (Z[:100], LABELS, {}, "100 codes, but 960 labels in column 'scanner'"),
     "no labels": (Z, None, {}, "without labels"),
@@ -457,7 +460,7 @@ MISTAKES = {
     "blank": (Z, _with(site=[" "] * 960), {}, "column 'site' holds no value at all"),
     "complex": (Z + 1j, LABELS, {}, "codes must be real numbers, not complex"),
     "offset": (Z.astype(float) * 1e-4 + 1e6, LABELS, {}, "column 0 of the codes varies by .* subtract the mean"),
-    "a series": (Z, pd.Series(LABELS["shape"]), {}, "data frame or a mapping .*, not of type Series"),
+    "a series": (Z, pd.Series(LABELS["shape"]), {}, "data frame or a mapping .*, not of type Series; of one"),
     "a frame with one name twice": (
         Z,
         pd.DataFrame(np.zeros((960, 2)), columns=["f", "f"]),
@@ -488,6 +491,8 @@ def test_files_that_cannot_be_read(tmp_path):
         quick(tmp_path / "codes.txt")
     with pytest.raises(UserError, match=r"cannot read 'labels\.xls'"):
         quick(labels=tmp_path / "labels.xls")
+    with pytest.raises(UserError, match=r"'labels\.npy' has no names of columns; np\.savez"):
+        quick(labels=tmp_path / "labels.npy")
     for suffix in (".npy", ".npz", ".parquet", ".safetensors"):
         (path := tmp_path / f"damaged{suffix}").write_bytes(b"not an archive")
         with pytest.raises(DataError, match="is damaged or of another kind"):
@@ -495,6 +500,24 @@ def test_files_that_cannot_be_read(tmp_path):
     np.savez(tmp_path / "many.npz", a=Z, b=Z)
     with pytest.raises(UserError, match="holds the arrays a, b; call the one to audit 'codes'"):
         quick(tmp_path / "many.npz")
+
+
+def test_codes_that_were_encoded_without_labels_take_a_table(tmp_path):
+    codes = perfect_codes()
+    spec = dataclasses.replace(codes.spec, sizes={}, values={}, factors=(), targets=(), domain=None, label=None)
+    spec = dataclasses.replace(spec, circular=frozenset())
+    dataclasses.replace(codes, spec=spec, columns={}).save(tmp_path / "codes.npz")
+    with pytest.raises(UserError, match="no column 'scanner': these codes bring no labels; give a table"):
+        quick(tmp_path / "codes.npz", None, domain="scanner")
+    assert quick(tmp_path / "codes.npz", LABELS, domain="scanner").scores
+
+
+def test_a_card_shows_its_sentences():
+    card = quick(Z, LABELS)
+    assert repr(card).splitlines() == [
+        f"Card of {card.title}: {len(card.scores)} scores; .table, .summary(), .save('card.html')",
+        *card.summary(),
+    ]
 
 
 def test_pickled_labels_are_never_run(tmp_path):

@@ -1,6 +1,7 @@
 """From an image to answers, without a page: probes, neighbours, swaps, sliders, and what is refused."""
 
 import dataclasses
+import re
 import shutil
 import socket
 import sys
@@ -161,6 +162,50 @@ def test_a_file_that_is_no_image(vae, tmp_path):
 def test_a_random_image_is_of_the_test_split(vae):
     image = random_image(vae, np.random.default_rng(0))
     assert any((image == other).all() for other in DATA.images[72:])
+    assert words.picture(image[:, :, :1]).mode == "L"  # gradio takes no array of one channel
+
+
+def test_an_oblong_encoder_takes_its_own_size_alone(vae, tmp_path):
+    spec = dataclasses.replace(DATA.spec, image_shape=(3, 20, 32))
+    one = dataclasses.replace(vae, codes=dataclasses.replace(vae.codes, spec=spec))
+    pixels = np.random.default_rng(0).integers(256, size=(20, 32, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "own.png")
+    np.testing.assert_array_equal(read_pixels(one, tmp_path / "own.png"), pixels[None])
+    grey = dataclasses.replace(spec, image_shape=(1, 20, 32))
+    shades = read_pixels(
+        dataclasses.replace(one, codes=dataclasses.replace(one.codes, spec=grey)), tmp_path / "own.png"
+    )
+    assert shades.shape == (1, 20, 32, 1)
+    assert "Images of other sizes are refused." in words.heading(one)
+    Image.fromarray(pixels).convert("RGBA").resize((32, 21)).save(tmp_path / "large.png")
+    Image.fromarray(pixels[:, :, 0].astype(np.uint16)).save(tmp_path / "deep.png")
+    Image.fromarray(pixels, "RGB").save(tmp_path / "broken.bmp")
+    (tmp_path / "broken.bmp").write_bytes((tmp_path / "broken.bmp").read_bytes()[:900])
+    (tmp_path / "none.png").write_text("no image")
+    lines = {"large.png": "images of 32 x 20 pixels", "deep.png": "8 bits", "broken.bmp": "damaged", "none.png": "mend"}
+    for name, line in lines.items():
+        with pytest.raises(UserError, match=line):
+            read_pixels(one, tmp_path / name)
+
+
+def test_without_a_test_split_no_image_is_called_one(vae):
+    assert "nearest test images" in words.neighbour_heading(vae)
+    assert words.one_image(vae) == "a test image of the run"
+    codes = dataclasses.replace(vae.codes, split=np.zeros(96, dtype=np.uint8))
+    every = dataclasses.replace(vae, codes=codes, heads={})
+    assert "test image" not in words.neighbour_heading(every) + words.one_image(every)
+    assert {one.row for one in neighbours(every, codes.z[:1], 96)} == set(range(96))
+
+
+def test_names_are_not_markdown(vae):
+    evil = ("*x*\n| y", "`z` [l](u)", "<img src=x>")
+    spec = dataclasses.replace(DATA.spec, values={"shape": evil, "camera": (*evil, "_")})
+    one = dataclasses.replace(vae, codes=dataclasses.replace(vae.codes, spec=spec))
+    found = {answer.head.column: answer for answer in answers(one, vae.codes.z[:1])}
+    said = words.answer_table(found.values()) + words.domain_sentence(found["camera"])
+    assert len(said.splitlines()) == 2 + len(found)
+    assert not re.findall(r"(?<![\\*])[*`<\[](?!\*)", said.replace("**", ""))
+    assert words.plain("a_b: 5 % (c)") == "a\\_b\\: 5 % (c)"
 
 
 def test_names_cannot_break_the_page(vae):
@@ -194,7 +239,14 @@ def test_a_run_is_opened(run):
     assert one.run.name in words.heading(one)
 
 
+def spoil_codes(run):
+    codes = Codes.load(run.codes)
+    codes.z[3] = np.nan
+    codes.save(run.codes)
+
+
 MISTAKES = {
+    "codes that are not finite": ("are not finite: its training diverged", spoil_codes),
     "no run": ("no run at", lambda run: shutil.rmtree(run.path)),
     "no codes": ("has no codes yet: unbraid evaluate", lambda run: run.codes.unlink()),
     "other rows": ("other rows than its data now has", lambda run: Codes.load(run.codes).rows("train").save(run.codes)),
@@ -216,10 +268,17 @@ def test_a_mistake_is_one_line(run, mistake, capsys):
 
 def test_a_port_that_is_taken():
     refused = pytest.raises(UserError, match="choose another --port or --host")
-    with socket.create_server(("127.0.0.1", 0)) as taken, refused:
+    with socket.create_server(("127.0.0.1", 0)) as taken, refused as found:
         check_address("127.0.0.1", taken.getsockname()[1])
+    assert str(found.value).count("127.0.0.1") == 1
     with pytest.raises(UserError, match="from 1 to 65535, not 99999"):
         check_address("127.0.0.1", 99_999)
+
+
+@pytest.mark.parametrize("host", ["::1", "[::1]"])
+def test_a_host_that_is_no_address(host):
+    with pytest.raises(UserError, match="--host takes an IPv4 address of this machine"):
+        check_address(host, 7860)
 
 
 def test_gradio_is_asked_for_in_one_line(monkeypatch):

@@ -3,9 +3,11 @@
 import importlib.util
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 import uuid
 from contextlib import contextmanager
@@ -16,6 +18,7 @@ from PIL import Image
 
 from unbraid import cli
 from unbraid.explore import app
+from unbraid.explore.access import own_page_only
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("gradio") is None, reason="needs gradio, of unbraid[app]")
 
@@ -74,6 +77,12 @@ def test_an_image_is_answered(page, tmp_path):
     assert ask(page, "traverse", file, 0, *places)[0].count("<figure>") == 2
 
 
+def test_an_image_of_the_run_is_taken(page):
+    (file,) = ask(page, "test_image")
+    with Image.open(file["path"]) as image:
+        assert image.size == (32, 32)
+
+
 def test_taken_away_again(page):
     assert ask(page, "neighbours", None, False) == [None]
     assert ask(page, "answers", None) == [None, {}, None]
@@ -88,6 +97,52 @@ def test_nothing_is_loaded_from_elsewhere(page):
     text = get(page)
     assert "fonts.googleapis" not in text
     assert 'src="http' not in text
+
+
+def test_other_hosts_and_other_pages_are_refused(page, tmp_path):
+    (tmp_path / "own.png").write_text("an image")
+    assert status(page, {}) == 200
+    assert status(page, {"Host": "evil.example"}) == 400
+    assert status(page, {"Origin": "http://evil.example"}) == 403
+    assert status(page, {"Origin": "null"}) == 403
+    assert status(page, {"Origin": page.removesuffix("/")}) == 200
+
+
+def status(address, headers):
+    try:
+        with urllib.request.urlopen(urllib.request.Request(address, headers=headers), timeout=30) as answer:
+            return answer.status
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code
+
+
+@pytest.mark.parametrize(
+    ("host", "asked", "code"), [("0.0.0.0", "any.example", 200), ("own.example", "own.example", 200)]
+)
+def test_the_host_that_is_served(host, asked, code):
+    from starlette.applications import Starlette
+    from starlette.responses import PlainTextResponse
+    from starlette.routing import Route
+    from starlette.testclient import TestClient
+
+    async def answer(request):
+        return PlainTextResponse("yes")
+
+    app = Starlette(routes=[Route("/", answer)], middleware=own_page_only(host))
+    assert TestClient(app, base_url=f"http://{asked}").get("/").status_code == code
+
+
+def test_a_request_to_end_and_ctrl_c_before_the_page_is_open(monkeypatch, capsys):
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(app, "check_address", lambda host, port: None)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        monkeypatch.setattr(
+            "unbraid.explore.explorer.open_run", lambda folder, number=number: signal.raise_signal(number)
+        )
+        assert cli.main(["explore", "runs/x"]) == 0
+        assert capsys.readouterr() == ("", "")
+        assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_the_command_ends_with_ctrl_c(monkeypatch, capsys):

@@ -88,6 +88,15 @@ def test_a_method_that_cannot_draw_and_data_without_a_domain(tmp_path, model):
     assert not found["strip_match"].any()
 
 
+def test_without_a_test_row_nothing_is_drawn(tmp_path, model):
+    data = tiny_dataset()
+    data = data.take(data.rows("train"))
+    for one in (model, build("beta-vae")):
+        _, found = samples(tmp_path, one, data)
+        assert set(found) == {"strip_images", "strip_match", "strip_domain"}
+        assert not len(found["strip_images"])
+
+
 def test_few_rows(tmp_path, model):
     data = tiny_dataset()
     data = dataclasses.replace(data, split=np.where(np.arange(96) < 90, 1, data.split).astype(np.uint8))

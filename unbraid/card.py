@@ -109,6 +109,10 @@ class Card:
     def title(self) -> str:
         return f"{self.spec.name}: domain {self.spec.domain!r}" if self.spec.domain else self.spec.name
 
+    def __repr__(self) -> str:
+        heading = f"Card of {self.title}: {len(self.scores)} scores; .table, .summary(), .save('card.html')"
+        return "\n".join([heading, *self.summary()])
+
     def _repr_html_(self) -> str:
         from unbraid.report.card import html_table
 

@@ -72,7 +72,7 @@ class RunConfig:
         find_views(settings.views)
         return cls(
             method=method,
-            data=data,
+            data=_without_slash(data),
             hparams=parse(kind.config_class, numbers, owner=method),
             options=parse(DataOptions, {k: v for k, v in values.items() if k in option_names}, owner="the data"),
             settings=settings,
@@ -113,9 +113,14 @@ class RunConfig:
 
     def _numbers(self) -> dict[str, Any]:
         settings = {name: getattr(self.settings, name) for name in _DECISIVE}
-        data = os.path.normpath(self.data)  # "photos/" is "photos"
-        named = {"method": self.method, "data": data, **dataclasses.asdict(self.options), **settings}
+        named = {"method": self.method, "data": self.data, **dataclasses.asdict(self.options), **settings}
         return named | dataclasses.asdict(self.hparams)
+
+
+def _without_slash(data: str) -> str:
+    """``photos/`` is ``photos``, but ``digits/`` is a folder and no data set of ours."""
+    plain = os.path.normpath(data) if data else data
+    return data if plain.partition(":")[0] in DATASETS else plain
 
 
 def field_names(config_class: type) -> set[str]:

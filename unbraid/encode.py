@@ -79,6 +79,8 @@ def as_pixels(images: Any, spec: DataSpec) -> np.ndarray:
         if height != width:
             raise DataError(f"files can be read for square encoders only; give arrays of {height}x{width}")
         files = [Path(file) for file in images]
+        if missing := [file for file in files if not file.is_file()]:
+            raise DataError(f"no image file at {first_three(missing)}; give the paths of files, each by its name")
         if deep := deep_files(files):
             raise DataError(
                 f"{first_three(deep)}: more than eight bits, whose scale is the data set's; give uint8 arrays"
@@ -95,7 +97,8 @@ def as_pixels(images: Any, spec: DataSpec) -> np.ndarray:
     else:
         raise DataError("images must be uint8 (N, H, W, C), floats in [0, 1] (N, C, H, W), or paths of image files")
     if array.shape[1:] != (height, width, channels):
-        raise DataError(f"images are {array.shape[1:]} (H, W, C), the encoder takes {(height, width, channels)}")
+        ours = (height, width, channels)
+        raise DataError(f"images are {array.shape[1:]} (H, W, C), the encoder takes {ours}; resize them, or give files")
     return array
 
 

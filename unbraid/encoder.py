@@ -54,6 +54,10 @@ class Encoder:
     config: RunConfig
     spec: DataSpec
 
+    def __repr__(self) -> str:
+        channels, height, width = self.spec.image_shape
+        return f"Encoder({self.config.method} trained on {self.config.data}, images {height}x{width}x{channels})"
+
     def encode(self, images: Any) -> Float32[np.ndarray, "n d"]:
         """Codes of images, in evaluation mode.
 

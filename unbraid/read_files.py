@@ -41,6 +41,10 @@ def refuse_duplicates(names: Iterable[str]) -> None:
 
 def _read(path: Path, readers: Mapping[str, Callable[[Path], Any]]) -> Any:
     suffix = path.suffix.lower()
+    if suffix == ".npy" and suffix not in readers:
+        raise UserError(
+            f"{path.name!r} has no names of columns; np.savez('labels.npz', name=...) writes a table of labels"
+        )
     if suffix not in readers:
         raise UserError(f"cannot read {path.name!r}: the name must end in one of {', '.join(readers)}")
     if not path.is_file():

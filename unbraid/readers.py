@@ -11,6 +11,7 @@ from jaxtyping import Float32, UInt8
 from unbraid import seeds
 from unbraid.errors import UserError, did_you_mean
 from unbraid.read_files import read_arrays, read_labels, refuse_duplicates
+from unbraid.records import RunDir
 from unbraid.tables import SPLITS, Codes, Column, DataSpec
 
 TEST_SHARE = 0.3  # where the labels bring no split
@@ -42,10 +43,10 @@ def read_input(
     0.3 of the rows, stratified by the domain, is the test.
 
     Args:
-        codes: `Codes`; an array (N, D); or a path: .npy, .npz, .csv, .parquet, .safetensors. A file of several arrays
-            holds them under "codes" and, if there is a classifier, "logits" (N, K), K values of the label in their
-            order.
-        labels: A mapping of columns; a pandas DataFrame; or a path: .csv, .parquet, .npz. None if `Codes` are given.
+        codes: `Codes`; a run; an array (N, D); or a path: .npy, .npz, .csv, .parquet, .safetensors. A file of several
+            arrays holds them under "codes" and, if there is a classifier, "logits" (N, K), K values of the label in
+            their order.
+        labels: A mapping of columns; a pandas DataFrame; or a path: .csv, .parquet, .npz. None if the codes bring them.
         domain: The column that the code should not tell.
         factors: The columns that it should, or one; default: every other one.
         circular: Factors whose last value is next to the first, or one.
@@ -62,8 +63,12 @@ def read_input(
         role: str(name) for role, name in (("domain", domain), ("label", label), ("bias", bias)) if name is not None
     }
     name, logits = "codes", None
+    if isinstance(codes, RunDir):
+        codes = codes.codes
     if isinstance(codes, str | Path):
         name, (codes, logits) = Path(codes).stem, read_arrays(Path(codes))
+    if isinstance(codes, Codes) and labels is not None and not codes.columns:
+        name, codes, logits = codes.spec.name, codes.z, codes.logits
     if isinstance(codes, Codes):
         if labels is not None:
             raise UserError("these codes bring their own labels; leave the other labels out")
@@ -107,7 +112,8 @@ def _matrix(array: Any, name: str) -> Float32[np.ndarray, "n d"]:
             raise
         raise UserError(f"{name} must be numbers: {str(error).splitlines()[0]}") from None
     if z.ndim != 2 or not z.size:
-        raise UserError(f"{name} must be a table of N rows and D columns, not of shape {z.shape}")
+        hint = f"; give {name}.reshape({len(z)}, -1)" if z.size and z.ndim else ""
+        raise UserError(f"{name} must be a table of N rows and D columns, not of shape {z.shape}{hint}")
     _refuse_offset(full, z, name)
     return z
 
@@ -138,7 +144,10 @@ def _from_table(
 ) -> tuple[Codes, str]:
     if not isinstance(labels, Mapping) and not (hasattr(labels, "keys") and hasattr(labels, "columns")):
         kind = type(labels).__name__
-        raise UserError(f"labels must be a data frame or a mapping of column names to columns, not of type {kind}")
+        raise UserError(
+            f"labels must be a data frame or a mapping of column names to columns, not of type {kind}; "
+            'of one column make {"name": column}'
+        )
     if logits is not None and len(logits) != len(z):
         raise UserError(f"there are {len(z)} codes, but {len(logits)} rows of logits; match the rows")
     refuse_duplicates(map(str, labels))
@@ -148,7 +157,10 @@ def _from_table(
     for key in labels:
         cells = _series(str(key), labels[key])
         if len(cells) != len(z):
-            raise UserError(f"there are {len(z)} codes, but {len(cells)} labels in column {key!r}; match the rows")
+            turned = ", or transpose the codes" if len(cells) == z.shape[1] else ""
+            raise UserError(
+                f"there are {len(z)} codes, but {len(cells)} labels in column {key!r}; match the rows{turned}"
+            )
         if key == "split":
             split = _read_split(cells)
         else:
@@ -286,5 +298,7 @@ def _assign_roles(
 
 def _require(columns: Mapping[str, Column], names: Iterable[str]) -> None:
     for name in names:
+        if not columns:
+            raise UserError(f"there is no column {name!r}: these codes bring no labels; give a table of them")
         if name not in columns:
             raise UserError(f"the labels have no column {name!r}.{did_you_mean(name, columns)}")

@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime
+import logging
 import time
 import warnings
 from contextlib import nullcontext
@@ -24,6 +25,9 @@ from unbraid.records import RunDir, read_json, write_json
 from unbraid.tables import Dataset, DataSpec
 from unbraid.types import Method
 from unbraid.watch import find_watch
+
+_FEW_STEPS = 100
+_log = logging.getLogger("unbraid")
 
 
 def train(method: str, data: str = "digits", *, out: Path | str | None = None, **options: Any) -> RunDir:
@@ -136,6 +140,15 @@ def _begin(run: RunDir, config: RunConfig, spec: DataSpec) -> None:
         write_json(run.config, config.to_dict())
 
 
+def _warn_of_few_steps(config: RunConfig, num_batches: int, num_images: int) -> None:
+    """An epoch of a few hundred photos is one step, so that a preset's epochs leave a network as it was."""
+    steps, settings = round(config.hparams.epochs * num_batches), config.settings
+    if 0 < steps < _FEW_STEPS and not (settings.max_steps or settings.start_from):
+        _log.warning(
+            "only %d steps to train: an epoch of %d images is %d; raise --epochs", steps, num_images, num_batches
+        )
+
+
 def fit(config: RunConfig, dataset: Dataset, run: RunDir, accelerator: Any) -> None:
     """Train to the last epoch, or go on where the run stopped."""
     from unbraid.trainer import Trainer
@@ -155,6 +168,7 @@ def fit(config: RunConfig, dataset: Dataset, run: RunDir, accelerator: Any) -> N
     watch, watch_every = find_watch(method, dataset, run, settings, loader.num_batches, accelerator.device)
     if accelerator.is_main_process:
         _begin(run, config, dataset.spec)
+        _warn_of_few_steps(config, loader.num_batches, dataset.spec.num_train)
     precision = _precision(config, method, loader, run, accelerator)
     loader.memory_format = MEMORY_FORMATS[precision]
     apply_precision(method, precision, accelerator.device.type)

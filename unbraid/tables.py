@@ -4,7 +4,7 @@ import dataclasses
 import html
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,10 @@ class DataSpec:
     def content(self) -> tuple[str, ...]:
         """What a domain-invariant code should keep."""
         return tuple(name for name in self.factors if name != self.domain)
+
+    def names_of(self, column: str) -> Sequence[str]:
+        """What the values of a categorical column are called; their numbers where they have no names."""
+        return self.values.get(column) or tuple(map(str, range(self.sizes[column])))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain containers for JSON; ``from_dict`` is the inverse."""

@@ -240,7 +240,7 @@ class Trainer:
     @contextmanager
     def _progress(self) -> Iterator[Any]:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        shown = self.accelerator.is_local_main_process
+        shown = self.accelerator.is_local_main_process and self.num_steps
         with Progress(*columns, console=Console(stderr=True), disable=not shown) as progress:
             task = progress.add_task(self.run.name, total=self.num_steps, completed=self.done)
             yield lambda: progress.advance(task)
@@ -260,7 +260,8 @@ def fastest_precision(method: Method, batch: Batch, device_type: str) -> dict[st
         views = batch.views.flatten(0, 1).contiguous(memory_format=memory_format).unflatten(0, batch.views.shape[:2])
         model.update(dataclasses.replace(batch, x=x, views=views), backward)
 
-    return time_precisions(method.train(), update, device_type)
+    with Console(stderr=True).status("timing precisions on this network; --precision fp32 goes without"):
+        return time_precisions(method.train(), update, device_type)
 
 
 def _parameters(optimizer: torch.optim.Optimizer) -> list[nn.Parameter]:

@@ -64,6 +64,9 @@ def test_names_of_data_presets_metrics_and_values(complete):
     assert complete("train", "simclr", "--epochs", "3", "--data", "coil") == {"coil100"}
     assert complete("encode", "run", "--data", "") >= set(DATASETS)
     assert complete("train", "dcodr", "--preset", "") == set(method("dcodr").presets)
+    for action in ("pbt", "rpu"):
+        presets = {*method("beta-tcvae").presets, f"published-{action}"}
+        assert complete("population", action, "beta-tcvae", "--preset", "") == presets
     assert complete("evaluate", "run", "--metrics", "mig", "dci") == {
         name for name in METRICS if name.startswith("dci")
     }

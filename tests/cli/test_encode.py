@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from desk import DATA, say
 
+from unbraid.card import audit
 from unbraid.cli import main
 from unbraid.tables import Codes
 
@@ -17,12 +18,16 @@ def test_codes_of_other_data_can_be_audited(trained, tmp_path, capsys):
     assert "can be read from the code" in say(capsys, "audit", out, "--metrics", "leakage")
 
 
+def test_a_run_can_be_audited_from_python(trained):
+    assert audit(trained, metrics=["leakage"]).spec.domain == "paint"
+
+
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
         ((), "say what to encode with --data"),
         (("--data", DATA, "--out", "codes.csv"), "--out is a file ending in .npz, not codes.csv"),
-        (("--data", "digits:size=16"), "encodes images (3, 32, 32) (C, H, W), and those of digits:size=16 are"),
+        (("--data", "digits:size=16"), "of your own give --size 32 --color rgb"),
     ],
 )
 def test_a_mistake_is_one_line(trained, words, complaint, capsys):

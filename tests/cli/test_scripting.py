@@ -1,7 +1,9 @@
 """What scripts rely on: --json is one document and nothing else, --quiet is nothing, and what exit codes mean."""
 
 import dataclasses
+import io
 import json
+import logging
 import subprocess
 import sys
 from pathlib import Path
@@ -61,6 +63,21 @@ def test_silence(capsys):
         sys.stderr.write("b")
         assert not sys.stdout.isatty()
     assert capsys.readouterr() == ("", "")
+
+
+def test_only_errors_are_logged_while_it_is_quiet():
+    text = io.StringIO()  # as the stderr of before, which a handler keeps
+    root, handler = logging.getLogger(), logging.StreamHandler(text)
+    before = root.level
+    root.addHandler(handler)
+    try:
+        with scripting.silence(output=True, progress=True):
+            logging.getLogger("unbraid").warning("a")
+            logging.getLogger("unbraid").error("b")
+    finally:
+        root.removeHandler(handler)
+    assert text.getvalue() == "b\n"
+    assert root.level == before
 
 
 def test_names_and_meanings(capsys):

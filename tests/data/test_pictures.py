@@ -22,11 +22,11 @@ def test_formats(tmp_path, suffix):
     assert np.abs(image.astype(int) - RED).max() <= 8
 
 
-@pytest.mark.parametrize("mode", ["P", "CMYK", "RGBA", "YCbCr"])
-def test_colour_modes(tmp_path, mode):
+@pytest.mark.parametrize(("mode", "suffix"), [("P", "png"), ("CMYK", "tif"), ("RGBA", "png"), ("YCbCr", "jpg")])
+def test_colour_modes(tmp_path, mode, suffix):
     image = Image.new("RGB", (9, 9), RED)
     image = image.quantize() if mode == "P" else image.convert(mode)
-    image.save(tmp_path / ("a.tif" if mode in ("CMYK", "YCbCr") else "a.png"))
+    image.save(tmp_path / f"a.{suffix}")
     image = only(next(tmp_path.iterdir()))
     assert np.abs(image.astype(int) - RED).max() <= 8
 

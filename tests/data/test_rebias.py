@@ -69,15 +69,42 @@ def test_rows_stay_whole_and_the_seed_decides():
     assert set(kept) <= set(marks)
 
 
+def without_validation(before: Dataset) -> Dataset:
+    return dataclasses.replace(before, split=np.where(before.split == 1, 0, before.split).astype(np.uint8))
+
+
 def test_without_a_validation_split_a_tenth_of_each_pair_is_held_out():
-    before = table()
-    split = np.where(before.split == 1, 0, before.split).astype(np.uint8)
-    before = dataclasses.replace(before, split=split)
-    whole, after = rebias(before, 0.9, held_out="as-is"), rebias(before, 0.9)
-    full = cells(before, "train")
-    np.testing.assert_array_equal(cells(whole, "validation"), -(-full // 10))
-    assert (cells(after, "validation") == -(-full.min() // 10)).all()
+    before = without_validation(table())
+    full, whole, after = cells(before, "train"), rebias(before, 0.9, held_out="as-is"), rebias(before, 0.9)
+    np.testing.assert_array_equal(cells(whole, "validation"), full // 10)
+    assert (cells(after, "validation") == full.min() // 10).all()
     np.testing.assert_allclose(cells(after, "train").max(axis=1) / cells(after, "train").sum(axis=1), 0.9, atol=0.01)
+
+
+@pytest.mark.parametrize(("rare", "ratio"), [(1, 0.99), (9, 0.917), (10, 0.916)])
+def test_rare_pairs_stay_in_the_train_rows(rare, ratio):
+    """Of 99 aligned rows for so many conflicting ones, what the ratio allows is kept but for a balanced tenth."""
+    full = np.array([[99, rare], [rare, 99]])
+    train = np.repeat(np.stack(np.unravel_index(range(4), (2, 2)), axis=1), full.ravel(), axis=0)
+    test = np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
+    label, bias = np.concatenate([train, test]).T
+    split = np.repeat(np.array([0, 2], dtype=np.uint8), [len(train), 4])
+    data = table(num=len(split), labels=2, biases=2)
+    data = dataclasses.replace(data, columns={"y": label, "b": bias}, split=split)
+    balanced, whole = rebias(data, ratio), rebias(data, ratio, held_out="as-is")
+    held = rare // 10
+    assert (cells(balanced, "validation") == held).all()
+    np.testing.assert_allclose(cells(balanced, "train"), full - held, atol=1)
+    assert (cells(balanced, "train")[[0, 1], [1, 0]] == rare - held).all()
+    np.testing.assert_array_equal(cells(whole, "validation"), full // 10)
+
+
+def test_no_validation_rows_where_a_pair_does_not_occur():
+    data = without_validation(table())
+    rows = np.flatnonzero((data.split == 2) | (data.columns["y"] != 1) | (data.columns["b"] != 0))
+    kept = rebias(data.take(rows), 1.0, pairing="modular")
+    assert not len(kept.rows("validation"))
+    assert np.diag(cells(kept, "train")).tolist() == np.diag(cells(data, "train")).tolist()
 
 
 def test_pairings():
@@ -123,7 +150,7 @@ def test_command_line(tmp_path, capsys, monkeypatch):
     assert main(words) == 0
     said = capsys.readouterr().out
     data = load(str(tmp_path / "digits-biased"))
-    assert said.startswith(f"digits-biased is written: {data.spec.num_train} train, 120 validation")
+    assert said.startswith(f"digits-biased is written: {data.spec.num_train} train, 100 validation")
     assert said.endswith("unbraid train METHOD --data digits-biased\n")
     assert main([*words, "--out", "own.npz"]) == 0
     for split in ("train", "test"):

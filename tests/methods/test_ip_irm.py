@@ -278,6 +278,12 @@ def test_crops_may_be_smaller_than_the_images(tmp_path):
     assert len(load(run.path).method.partitions) == 1
 
 
+def test_an_mlp_takes_no_smaller_crops(tmp_path):
+    options = {"preset": "tiny", "precision": "fp32", "backbone": "mlp", "views": "ip-irm-32"}
+    with pytest.raises(UserError, match="views are of 32 x 32 pixels, the images of 48 x 48; choose another"):
+        unbraid.train("ip-irm", "digits:source=sklearn,num=100,size=48", out=tmp_path / "run", **options)
+
+
 def test_a_network_of_numbers_sees_pixels_from_0_to_1():
     assert build(backbone="mlp").encoder.divisor == 1
 

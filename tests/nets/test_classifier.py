@@ -20,6 +20,8 @@ def test_the_mlp_divides_its_pixels_and_ends_in_a_relu():
     torch.testing.assert_close(network(x), h)
     torch.testing.assert_close(network(x.contiguous(memory_format=torch.channels_last)), h)
     assert h.shape == (6, width)
+    with pytest.raises(UserError, match="the views are of 2 x 2 pixels, the images of 4 x 5; choose another"):
+        network(torch.rand(2, 3, 2, 2))
     unit, _ = feature_extractor("mlp", (3, 4, 5), unit_pixels=True)
     unit.load_state_dict(network.state_dict())
     torch.testing.assert_close(unit(x / 255), h)

@@ -288,12 +288,28 @@ def test_files_beside_a_population_move_with_it(tmp_path):
         )
 
     (tmp_path / "here/p").mkdir(parents=True)
+    (tmp_path / "here/leaf-0").mkdir()
+    (tmp_path / "here/leaf-0/bundle.npz").touch()
+    (tmp_path / "here/rows-0.npy").touch()
     before = asked(tmp_path / "here").to_dict() | {"folder": str(tmp_path / "here/p")}
     write_json(tmp_path / "here/p/population.json", before)
     (tmp_path / "here").rename(tmp_path / "there")
     assert finished(asked(tmp_path / "there"), tmp_path / "there/p") is None
     with pytest.raises(UserError, match=r"differs in rows, fitness_options\.bundles;"):
         finished(asked(tmp_path / "elsewhere"), tmp_path / "there/p")
+
+
+def test_data_beside_a_population_stay_where_they_are(tmp_path):
+    config = population()
+    options = dataclasses.replace(
+        config.member.options, labels=str(tmp_path / "here/more.csv"), rows=str(tmp_path / "here/rows.npy")
+    )
+    member = dataclasses.replace(config.member, data=str(tmp_path / "here/photos"), options=options)
+    asked = dataclasses.replace(config, member=member)
+    (tmp_path / "there/p").mkdir(parents=True)
+    written = asked.to_dict() | {"folder": str(tmp_path / "here/p")}
+    write_json(tmp_path / "there/p/population.json", written)
+    assert finished(asked, tmp_path / "there/p") is None
 
 
 @pytest.mark.parametrize("change", [{"best": 3}, {"fitness": "high"}, {"fitness": [0.5]}])

@@ -156,7 +156,7 @@ def test_one_partition_has_nothing_to_agree_with(runs):
     arrays = arrays_of(run, "partitions")
     for name in ("environments", "epochs", "objective"):
         arrays[name] = arrays[name][:1]
-    view = partitions_view(arrays, Codes.load(run.codes), gallery=True)
+    view = partitions_view(arrays, Codes.load(run.codes), images=True)
     assert len(view.sentences) == 1
     assert "goes with no column of the data" in view.sentences[0]
 

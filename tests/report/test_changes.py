@@ -70,7 +70,7 @@ def test_only_intervals_apart_are_better_or_worse(old, tmp_path, suffix):
     verdicts = {row[1]: row[2] for row in [*found.apart, *found.others]}
     assert verdicts["leakage of color, linear"] == "better"
     assert verdicts["informativeness of digit, linear"] == "worse"
-    assert verdicts["retrieval of digit, gallery: other domains, k=1"] == "intervals touch"
+    assert verdicts["retrieval of digit, top-1, other domains"] == "intervals touch"
     assert verdicts["leakage of color, linear, shuffled labels"] == "the same"
     method, score, _, difference, before, now = found.apart[0]
     assert (method, difference) == ("dcodr", "-0.200")

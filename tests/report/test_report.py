@@ -97,7 +97,7 @@ def test_markdown_holds_the_numbers_of_the_page(study: Path, page: Page) -> None
 
 def test_undefined_scores_are_named_with_their_reason(page: Page) -> None:
     assert "not defined" in page.words
-    assert "angle is not defined for dcodr and simclr: the gallery holds no image of the same angle." in page.text
+    assert "angle is not defined for dcodr and simclr: no row to choose from has the query's value." in page.text
 
 
 def test_a_run_without_codes_samples_scores_log_and_environment(tmp_path: Path) -> None:

@@ -239,6 +239,19 @@ def test_config_comes_back_as_it_was(whole):
     assert json.loads(json.dumps(RunConfig.from_dict(values).to_dict())) == values
 
 
+def test_a_slash_behind_a_folder_makes_no_other_data():
+    names = ("photos/", "./photos", "digits/", "digits:bias=0.9")
+    assert [RunConfig.make("simclr", name).data for name in names] == ["photos", "photos", "digits/", "digits:bias=0.9"]
+
+
+@pytest.mark.parametrize(("options", "warned"), [({}, True), ({"max_steps": 3}, False), ({"epochs": 60}, False)])
+def test_a_training_of_few_steps_is_pointed_out(caplog, options, warned):
+    from unbraid.run import _warn_of_few_steps
+
+    _warn_of_few_steps(RunConfig.make("simclr", "photos", **({"epochs": 20} | options)), num_batches=2, num_images=300)
+    assert ("only 40 steps to train: an epoch of 300 images is 2; raise --epochs" in caplog.text) == warned
+
+
 def test_a_run_goes_on_in_the_precision_it_began_with(whole):
     (whole.path / "DONE").unlink()
     with pytest.raises(UserError, match="began in fp32 and goes on in it"):

@@ -91,8 +91,11 @@ def _names(command: str, words: list[str]) -> Mapping[str, Iterable[str]]:
     from unbraid.importers import IMPORTERS
     from unbraid.methods import METHODS, method
     from unbraid.metrics import METRICS
+    from unbraid.population.presets import PRESETS
 
-    presets = method(words[-1]).presets if words and words[-1] in METHODS else ()
+    presets = [*method(words[-1]).presets] if words and words[-1] in METHODS else []
+    if command == "population" and words and (published := f"published-{words[0]}") in PRESETS:
+        presets.append(published)
     names = {"data": DATASETS, "views": VIEWS, "metrics": ["all", *METRICS], "preset": presets, "method": METHODS}
     return names | {"format": FORMATS, "system": IMPORTERS, "name": [*METHODS, *METRICS, "udr"]}
 

@@ -38,7 +38,11 @@ def run(args: "Namespace") -> object:
     dataset = data.load(args.data, DataOptions(**given))
     ours, theirs = encoder.spec.image_shape, dataset.spec.image_shape
     if ours != theirs:
-        raise DataError(f"{args.folder} encodes images {ours} (C, H, W), and those of {args.data} are {theirs}")
+        own = f"--size {ours[1]} --color {'grey' if ours[0] == 1 else 'rgb'}"
+        raise DataError(
+            f"{args.folder} encodes images {ours} (C, H, W), and those of {args.data} are {theirs}; "
+            f"for images of your own give {own}"
+        )
     encode_dataset(encoder.method, dataset).save(out)
-    say(f"{out} is written: {len(dataset)} codes\nunbraid audit {out}")
+    say(f"{out} is written: {len(dataset)} codes" + (f"\nunbraid audit {out}" if dataset.columns else ""))
     return {"written": [out], "codes": len(dataset)}

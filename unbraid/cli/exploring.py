@@ -1,5 +1,6 @@
 """unbraid explore: a trained run as a local web page for one's own images."""
 
+import signal
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -18,11 +19,21 @@ def parser(parser: "ArgumentParser", words: Sequence[str]) -> None:
 
 
 def run(args: "Namespace") -> None:
+    """Until Ctrl-C or a request to end (SIGTERM), which may also come before the page is open."""
+    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with suppress(KeyboardInterrupt):
+            _serve(args)
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _serve(args: "Namespace") -> None:
     from unbraid.explore.app import check_address, serve
     from unbraid.explore.explorer import open_run
 
     check_address(args.host, args.port)  # before the work, not after it
-    with serve(open_run(args.run), args.host, args.port) as address, suppress(KeyboardInterrupt):
+    with serve(open_run(args.run), args.host, args.port) as address:
         say(f"{address} is open: drop an image on the page; Ctrl-C closes it")
         while True:
             time.sleep(3600)

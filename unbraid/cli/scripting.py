@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import json
+import logging
 import math
 import os
 from collections.abc import Iterator, Mapping
@@ -23,12 +24,15 @@ def add_options(parser: "ArgumentParser") -> None:
 
 @contextmanager
 def silence(*, output: bool, progress: bool) -> Iterator[None]:
-    """Nothing reaches stdout, or stderr, while the block runs; a terminal is none to it then."""
+    """Nothing but logged errors reaches stdout, or stderr, while the block runs; a terminal is none to it then."""
     with open(os.devnull, "w") as nowhere, ExitStack() as stack:  # noqa: PTH123 - no path
         if output:
             stack.enter_context(redirect_stdout(nowhere))
         if progress:
             stack.enter_context(redirect_stderr(nowhere))
+            root = logging.getLogger()  # its handler writes to the stderr of before
+            stack.callback(root.setLevel, root.level)
+            root.setLevel(logging.ERROR)
         yield
 
 

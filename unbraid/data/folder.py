@@ -88,7 +88,8 @@ def _rows(path: Path, options: DataOptions) -> tuple[list[Path], pd.DataFrame]:
     known = {_resolved(file) for file in files}
     if strays := [file.relative_to(path) for file in _find_images(path) if _resolved(file) not in known]:
         raise DataError(
-            f"{len(strays)} image(s) in {path} have no row in {table}: {first_three(strays)}; add rows or delete them"
+            f"{len(strays)} image(s) in {path} have no row in {table}: {first_three(strays)}; add their rows, or take "
+            "the images out of the folder"
         )
     return files, frame
 

@@ -57,5 +57,4 @@ def _check_same(dataset: Dataset, name: str, given: "pd.Series", path: Path) -> 
 
 def value_names(dataset: Dataset, name: str) -> np.ndarray:
     """What the values of a categorical column are called, a missing one last."""
-    names = dataset.spec.values.get(name) or [str(value) for value in range(dataset.spec.sizes[name])]
-    return np.array([*names, ""], dtype=object)
+    return np.array([*dataset.spec.names_of(name), ""], dtype=object)

@@ -13,9 +13,10 @@ from unbraid.seeds import stream
 from unbraid.tables import Dataset, DataSpec
 
 Pairing = Literal["frequent", "modular"]
+HeldOut = Literal["balanced", "as-is"]
 Counts = Int64[np.ndarray, "labels biases"]
 Rows = Int64[np.ndarray, "..."]
-_HELD = 10  # one train row in so many, if there is no validation split
+_HELD = 10  # one train row in so many, where there is no validation split
 
 
 def rebias(
@@ -23,18 +24,19 @@ def rebias(
     ratio: float,
     *,
     pairing: Pairing = "frequent",
-    held_out: Literal["balanced", "as-is"] = "balanced",
+    held_out: HeldOut = "balanced",
     seed: int = 0,
 ) -> Dataset:
     """The train rows of which, for each value of the label, a share ``ratio`` wears the label value's own bias value.
 
     As many rows as allow this are kept, drawn at random; rows in which one of the two is missing are left out. Where
-    there is no validation split, a tenth of the train rows of each pair of values becomes one beforehand.
+    there is no validation split, a tenth of the train rows of each pair of values (rounded down) is one from then on.
 
     Args:
         pairing: Which bias value is a label value's own: ``frequent``, those that make the most train rows aligned,
             each taken by one label value where there are enough of them; ``modular``, that of its number.
-        held_out: Validation and test rows: ``balanced`` keeps equally many of each pair of values.
+        held_out: Validation and test rows: ``balanced`` keeps equally many of each pair of values, and moves no more
+            train rows than that: a tenth of the rarest pair's, of each pair.
 
     Raises:
         UserError: If there is no label or no bias, or the rows do not allow the ratio or the balance.
@@ -46,7 +48,7 @@ def rebias(
         raise UserError(f"ratio={ratio}, the aligned share of the train rows, must be above 0 and at most 1")
     label, bias = dataset.columns[spec.label], dataset.columns[spec.bias]
     known, rng = (label >= 0) & (bias >= 0), stream(seed, "rebias")
-    dataset = _with_validation(dataset, label, bias, known, seed)
+    dataset = _with_validation(dataset, label, bias, known, held_out, seed)
     train = known & (dataset.split == TRAIN)
     count = np.zeros((spec.sizes[spec.label], spec.sizes[spec.bias]), dtype=np.int64)
     np.add.at(count, (label[train], bias[train]), 1)
@@ -75,15 +77,17 @@ def _with_validation(
     label: Int64[np.ndarray, " n"],
     bias: Int64[np.ndarray, " n"],
     known: Bool[np.ndarray, " n"],
+    held_out: HeldOut,
     seed: int,
 ) -> Dataset:
     if np.any(dataset.split == VALIDATION):
         return dataset
     split, rng = dataset.split.copy(), stream(seed, "rebias", "validation")
     rows = rng.permutation(np.flatnonzero(known & (split == TRAIN)))
-    for pair in np.unique(np.stack([label[rows], bias[rows]], axis=1), axis=0):
-        cell = rows[(label[rows] == pair[0]) & (bias[rows] == pair[1])]
-        split[cell[: -(-len(cell) // _HELD)]] = VALIDATION
+    cells = _cells(label, bias, dataset.spec, rows)
+    least = min(map(len, cells))
+    for cell in cells:
+        split[cell[: (least if held_out == "balanced" else len(cell)) // _HELD]] = VALIDATION
     return dataclasses.replace(dataset, split=split)
 
 
@@ -108,8 +112,7 @@ def _largest(aligned: int, conflicting: int, ratio: float) -> tuple[int, int]:
 def _balanced(
     label: Int64[np.ndarray, " n"], bias: Int64[np.ndarray, " n"], spec: DataSpec, rows: Rows, rng: np.random.Generator
 ) -> Rows:
-    pairs = itertools.product(range(spec.sizes[spec.label or ""]), range(spec.sizes[spec.bias or ""]))
-    cells = [rows[(label[rows] == one) & (bias[rows] == other)] for one, other in pairs]
+    cells = _cells(label, bias, spec, rows)
     least = min(map(len, cells))
     if least == 0:
         raise UserError(
@@ -117,6 +120,12 @@ def _balanced(
             "balanced then; say --held-out as-is"
         )
     return np.concatenate([rng.permutation(cell)[:least] for cell in cells])
+
+
+def _cells(label: Int64[np.ndarray, " n"], bias: Int64[np.ndarray, " n"], spec: DataSpec, rows: Rows) -> list[Rows]:
+    """These rows by their pair of values, of each pair that there could be."""
+    pairs = itertools.product(range(spec.sizes[spec.label or ""]), range(spec.sizes[spec.bias or ""]))
+    return [rows[(label[rows] == one) & (bias[rows] == other)] for one, other in pairs]
 
 
 def _name(spec: DataSpec, column: str, value: int) -> str:

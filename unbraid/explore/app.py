@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float32
+from PIL import Image
 
 from unbraid.encode import encode_pixels
 from unbraid.errors import UserError
 from unbraid.explore import words
+from unbraid.explore.access import own_page_only
 from unbraid.explore.explorer import (
-    Explorer,
+    OpenRun,
     answers,
     leakage,
     neighbours,
@@ -24,7 +26,6 @@ from unbraid.explore.explorer import (
     read_pixels,
     swap,
     traverse,
-    value_names,
 )
 from unbraid.seeds import stream
 
@@ -44,7 +45,7 @@ footer {display: none !important}
 
 
 @contextmanager
-def serve(explorer: Explorer, host: str = "127.0.0.1", port: int = 7860) -> Iterator[str]:
+def serve(opened: OpenRun, host: str = "127.0.0.1", port: int = 7860) -> Iterator[str]:
     """The address of the page, which is there while the block runs; images dropped on it are deleted at its end.
 
     Raises:
@@ -53,7 +54,7 @@ def serve(explorer: Explorer, host: str = "127.0.0.1", port: int = 7860) -> Iter
     check_address(host, port)
     with tempfile.TemporaryDirectory() as folder:
         os.environ["GRADIO_TEMP_DIR"] = folder
-        page = build(explorer)
+        page = build(opened)
         try:
             _, address, _ = page.launch(
                 server_name=host,
@@ -66,6 +67,7 @@ def serve(explorer: Explorer, host: str = "127.0.0.1", port: int = 7860) -> Iter
                 footer_links=[],
                 theme=_theme(),
                 css=_CSS,
+                app_kwargs={"middleware": own_page_only(host)},
             )
             yield address
         finally:
@@ -86,9 +88,13 @@ def check_address(host: str, port: int) -> None:
     if not 0 < port < 2**16:
         raise UserError(f"--port must be from 1 to 65535, not {port}")
     try:
+        socket.getaddrinfo(host, port, socket.AF_INET)
         socket.create_server((host, port)).close()
+    except socket.gaierror:
+        raise UserError(f"--host takes an IPv4 address of this machine, or a name of it, not {host!r}") from None
     except OSError as error:
-        raise UserError(f"cannot serve at {host}:{port} ({error.strerror}); choose another --port or --host") from None
+        reason = os.strerror(error.errno or 0)  # its own text names the address again
+        raise UserError(f"cannot serve at {host}:{port} ({reason}); choose another --port or --host") from None
 
 
 def _theme() -> Any:
@@ -98,11 +104,11 @@ def _theme() -> Any:
     return _gradio().themes.Base(**fonts)
 
 
-def build(explorer: Explorer) -> "gradio.Blocks":
+def build(opened: OpenRun) -> "gradio.Blocks":
     """The page of a run; a part for which its method or data have nothing is left out."""
     gradio = _gradio()
-    with gradio.Blocks(title=f"{explorer.run.name} - unbraid") as page:
-        gradio.Markdown(words.heading(explorer))
+    with gradio.Blocks(title=f"{opened.run.name} - unbraid") as page:
+        gradio.Markdown(words.heading(opened))
         with gradio.Row():
             with gradio.Column(scale=1, min_width=240):
                 file = gradio.Image(
@@ -114,37 +120,39 @@ def build(explorer: Explorer) -> "gradio.Blocks":
                     buttons=[],
                     height=260,
                 )
-                another = gradio.Button("take a test image of the run", size="sm")
+                another = gradio.Button(f"take {words.one_image(opened)}", size="sm")
             with gradio.Column(scale=3):
-                if explorer.heads:
-                    _add_answers(explorer, file)
+                if opened.heads:
+                    _add_answers(opened, file)
         turns = itertools.count()
-        another.click(
-            lambda: random_image(explorer, stream(0, "explore", next(turns))), outputs=file, api_name="test_image"
-        )
-        _add_neighbours(explorer, file)
-        if explorer.swaps:
-            _add_swap(explorer, file)
-        if len(explorer.sliders):
-            _add_traversal(explorer, file)
+
+        def take() -> Image.Image:
+            return words.picture(random_image(opened, stream(0, "explore", next(turns))))
+
+        another.click(take, outputs=file, api_name="test_image")
+        _add_neighbours(opened, file)
+        if opened.swaps:
+            _add_swap(opened, file)
+        if len(opened.sliders):
+            _add_traversal(opened, file)
     return page
 
 
-def _add_answers(explorer: Explorer, file: Any) -> None:
+def _add_answers(opened: OpenRun, file: Any) -> None:
     """All that the code should tell, and the domain, which it should not."""
-    gradio, domain = _gradio(), explorer.spec.domain
+    gradio, domain = _gradio(), opened.spec.domain
     gradio.Markdown("### What linear probes read from its code")
     table, outputs = gradio.Markdown(), []
-    if domain in explorer.heads:
-        gradio.Markdown(f"### How much of the domain, `{domain}`, the code gives away")
+    if domain is not None and domain in opened.heads:
+        gradio.Markdown(f"### How much of the domain, {words.plain(domain)}, the code gives away")
         with gradio.Row():
             with gradio.Column(scale=2, min_width=240):
                 outputs = [gradio.Label(show_label=False, show_heading=False, num_top_classes=4), gradio.Markdown()]
             with gradio.Column(scale=3, min_width=240):
-                gradio.Markdown(words.leakage_table(leakage(explorer)))
+                gradio.Markdown(words.leakage_table(leakage(opened)))
 
     def read(path: str) -> list[Any]:
-        found = {answer.head.column: answer for answer in answers(explorer, _encode(explorer, path))}
+        found = {answer.head.column: answer for answer in answers(opened, _encode(opened, path))}
         told = found.pop(domain, None) if domain else None
         rest = [] if told is None else [dict(told.likely), words.domain_sentence(told)]
         return [words.answer_table(found.values()), *rest]
@@ -152,24 +160,24 @@ def _add_answers(explorer: Explorer, file: Any) -> None:
     _fill([file.change], read, [file], [table, *outputs], "answers")
 
 
-def _add_neighbours(explorer: Explorer, file: Any) -> None:
+def _add_neighbours(opened: OpenRun, file: Any) -> None:
     gradio = _gradio()
-    gradio.Markdown(words.neighbour_heading(explorer))
-    each = gradio.Checkbox(label="one of each domain", container=False, visible=explorer.spec.domain is not None)
+    gradio.Markdown(words.neighbour_heading(opened))
+    each = gradio.Checkbox(label="one of each domain", container=False, visible=opened.spec.domain is not None)
     images = gradio.HTML()
 
     def near(path: str, each_domain: bool) -> str:
-        pixels = read_pixels(explorer, path)
-        z = encode_pixels(explorer.encoder.method, pixels)
-        found = neighbours(explorer, z, _SHOWN, each_domain=each_domain)
-        shown = [pixels[0], *(explorer.dataset.images[one.row] for one in found)]
+        pixels = read_pixels(opened, path)
+        z = encode_pixels(opened.encoder.method, pixels)
+        found = neighbours(opened, z, _SHOWN, each_domain=each_domain)
+        shown = [pixels[0], *(opened.dataset.images[one.row] for one in found)]
         return words.strip(shown, ["your image", *map(words.neighbour_caption, found)])
 
     _fill([file.change, each.change], near, [file, each], [images], "neighbours")
 
 
-def _add_swap(explorer: Explorer, file: Any) -> None:
-    gradio, names = _gradio(), _domains(explorer)
+def _add_swap(opened: OpenRun, file: Any) -> None:
+    gradio, names = _gradio(), _domains(opened)
     gradio.Markdown("### Its content, drawn in other domains")
     first = np.unique(np.linspace(0, len(names) - 1, _SHOWN).astype(int)).tolist()
     chosen = gradio.Dropdown(names, value=first, multiselect=True, show_label=False, container=False)
@@ -178,18 +186,18 @@ def _add_swap(explorer: Explorer, file: Any) -> None:
     def draw(path: str, domains: list[int]) -> str:
         if not domains:
             return ""
-        return words.strip(swap(explorer, _encode(explorer, path), domains), [names[domain][0] for domain in domains])
+        return words.strip(swap(opened, _encode(opened, path), domains), [names[domain][0] for domain in domains])
 
     _fill([file.change, chosen.change], draw, [file, chosen], [images], "swap")
 
 
-def _add_traversal(explorer: Explorer, file: Any) -> None:
-    gradio, names, kl = _gradio(), _domains(explorer), explorer.codes.kl
+def _add_traversal(opened: OpenRun, file: Any) -> None:
+    gradio, names, kl = _gradio(), _domains(opened), opened.codes.kl
     assert kl is not None
     gradio.Markdown("### One dimension at a time, in standard deviations of the prior")
     with gradio.Row():
         with gradio.Column(scale=1, min_width=240):
-            domain = gradio.Dropdown(names, value=0, label="drawn in", visible=explorer.swaps)
+            domain = gradio.Dropdown(names, value=0, label="drawn in", visible=opened.swaps)
             images = gradio.HTML()
         with gradio.Column(scale=3), gradio.Row():
             sliders = [
@@ -202,14 +210,14 @@ def _add_traversal(explorer: Explorer, file: Any) -> None:
                     min_width=200,
                     buttons=[],
                 )
-                for dim in explorer.sliders
+                for dim in opened.sliders
             ]
 
     def draw(path: str, domain: int, *values: float) -> str:
-        return words.strip(traverse(explorer, _encode(explorer, path), values, domain), ["as decoded", "moved"])
+        return words.strip(traverse(opened, _encode(opened, path), values, domain), ["as decoded", "moved"])
 
     def begin(path: str, domain: int) -> list[Any]:
-        values = _encode(explorer, path)[0, explorer.sliders].clip(-_REACH, _REACH).astype(float).round(2).tolist()
+        values = _encode(opened, path)[0, opened.sliders].clip(-_REACH, _REACH).astype(float).round(2).tolist()
         return [draw(path, domain, *values), *values]
 
     _fill([file.change], begin, [file, domain], [images, *sliders], "place_sliders")
@@ -217,14 +225,14 @@ def _add_traversal(explorer: Explorer, file: Any) -> None:
     _fill(moves, draw, [file, domain, *sliders], [images], "traverse")
 
 
-def _domains(explorer: Explorer) -> list[tuple[str, int]]:
+def _domains(opened: OpenRun) -> list[tuple[str, int]]:
     """Names of the domain's values with their numbers; one without a name where the data have no domain."""
-    domain = explorer.spec.domain
-    return [("", 0)] if domain is None else [(name, i) for i, name in enumerate(value_names(explorer.spec, domain))]
+    domain = opened.spec.domain
+    return [("", 0)] if domain is None else [(name, i) for i, name in enumerate(opened.spec.names_of(domain))]
 
 
-def _encode(explorer: Explorer, path: str) -> Float32[np.ndarray, "1 d"]:
-    return encode_pixels(explorer.encoder.method, read_pixels(explorer, path))
+def _encode(opened: OpenRun, path: str) -> Float32[np.ndarray, "1 d"]:
+    return encode_pixels(opened.encoder.method, read_pixels(opened, path))
 
 
 def _fill(

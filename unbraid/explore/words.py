@@ -2,6 +2,7 @@
 
 import base64
 import io
+import re
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -9,17 +10,18 @@ from jaxtyping import UInt8
 from markupsafe import Markup
 from PIL import Image
 
-from unbraid.explore.explorer import Answer, Explorer, Neighbour
+from unbraid.explore.explorer import Answer, Neighbour, OpenRun
 from unbraid.records import Record
 
 
-def heading(explorer: Explorer) -> str:
-    config, (channels, height, width) = explorer.encoder.config, explorer.spec.image_shape
+def heading(opened: OpenRun) -> str:
+    config, (channels, height, width) = opened.encoder.config, opened.spec.image_shape
     color = "grey" if channels == 1 else "colour"
+    others = "are resized and their centre is cut out" if height == width else "are refused"
     return (
-        f"# {explorer.run.name}\n"
-        f"`{config.method}` trained on `{config.data}`: {explorer.codes.z.shape[1]} dimensions from {color} images of "
-        f"{height} x {width}. Images of other sizes are resized and their centre is cut out."
+        f"# {plain(opened.run.name)}\n"
+        f"`{config.method}` trained on `{config.data}`: {opened.codes.z.shape[1]} dimensions from {color} images of "
+        f"{height} x {width}. Images of other sizes {others}."
     )
 
 
@@ -48,7 +50,7 @@ def domain_sentence(answer: Answer) -> str:
     """The domain probe's answer for this image, against chance."""
     first, probability = answer.likely[0]
     return (
-        f"The linear probe takes this image for `{first}`, with {probability:.0%}. "
+        f"The linear probe takes this image for **{plain(first)}**, with {probability:.0%}. "
         f"Whoever knows nothing of the image is right on {answer.head.chance:.0%} of the test images."
     )
 
@@ -70,15 +72,25 @@ def leakage_table(records: Sequence[Record]) -> str:
 
 
 def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [headings, ["---"] * len(headings), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+    lines = [headings, ["---"] * len(headings), *(map(plain, row) for row in rows)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def neighbour_heading(explorer: Explorer) -> str:
+def plain(text: str) -> str:
+    """A name as it is, on one line: nothing in it is Markdown or HTML."""
+    return re.sub(r"([\\`*_\[\]<>&~|$:@])", r"\\\1", " ".join(text.split()))
+
+
+def one_image(opened: OpenRun) -> str:
+    return "a test image of the run" if opened.has_test_images else "an image of the run"
+
+
+def neighbour_heading(opened: OpenRun) -> str:
+    images = "test images" if opened.has_test_images else "images of the run"
     return (
-        "### What the encoder sees, and the nearest test images\n"
-        "With the cosine similarity of the codes. Half of the test images have a neighbour of at least "
-        f"{explorer.usual_similarity:.2f}; an image that has none is unlike the data, and its answers mean little."
+        f"### What the encoder sees, and the nearest {images}\n"
+        f"With the cosine similarity of the codes. Half of the {images} have a neighbour of at least "
+        f"{opened.usual_similarity:.2f}; an image that has none is unlike the data, and its answers mean little."
     )
 
 
@@ -94,7 +106,11 @@ def strip(images: Iterable[UInt8[np.ndarray, "h w c"]], captions: Iterable[str])
     )
 
 
+def picture(image: UInt8[np.ndarray, "h w c"]) -> Image.Image:
+    return Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image)
+
+
 def _uri(image: UInt8[np.ndarray, "h w c"]) -> str:
     file = io.BytesIO()
-    Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image).save(file, "png")
+    picture(image).save(file, "png")
     return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"

@@ -106,12 +106,12 @@ def _blocks(
     step = max(1, _BLOCK // min(width, len(rows) + 2 * k))
     for start in range(0, len(queries), step):
         some = queries[start : start + step]
-        unit = _unit(z[some])
+        unit = unit_rows(z[some])
         own = np.where(np.isin(some, rows), np.searchsorted(rows, some), -1)  # a query's place in rows
         found, best = np.empty((len(some), 0), dtype=np.int64), np.empty((len(some), 0), dtype=np.float32)
         for first in range(0, len(rows), width):
             part = rows[first : first + width]
-            similarity = unit @ _unit(z[part]).T  # (b, m)
+            similarity = unit @ unit_rows(z[part]).T  # (b, m)
             if apart is not None:
                 np.putmask(similarity, apart[some][:, None] == apart[part], -np.inf)
             if not with_query:
@@ -133,7 +133,7 @@ def _blocks(
         )
 
 
-def _unit(z: Float32[np.ndarray, "b d"]) -> Float32[np.ndarray, "b d"]:
+def unit_rows(z: Float32[np.ndarray, "b d"]) -> Float32[np.ndarray, "b d"]:
     """Each row divided by its length, in place; an all-zero row stays as it is."""
     z /= np.maximum(np.sqrt(np.einsum("bd,bd->b", z, z)), 1e-12)[:, None]
     return z

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from unbraid.errors import UserError
 from unbraid.nets.backbones import backbone
 from unbraid.nets.mlp import mlp
 
@@ -30,8 +31,16 @@ class FlatEncoder(nn.Module):
         super().__init__()
         self.layers = nn.Sequential(nn.Flatten(), *mlp(math.prod(image_shape), *widths), nn.ReLU())
         self.divisor = 1 if unit_pixels else 255
+        self.size = tuple(image_shape[1:])
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d"]:
+        """Raises: UserError if views are of another size than the images, which every other network allows."""
+        if tuple(x.shape[2:]) != self.size:
+            views, images = (" x ".join(map(str, size)) for size in (x.shape[2:], self.size))
+            raise UserError(
+                f"an mlp sees images of one size, and the views are of {views} pixels, the images of {images}; "
+                "choose another --backbone, or other --views"
+            )
         return self.layers(x / self.divisor)  # type: ignore[no-any-return]
 
 

@@ -109,9 +109,19 @@ def open_population(folder: os.PathLike[str] | str) -> Population:
 
 
 def _moved(values: Any, folder: Path) -> Any:
-    """What ``population.json`` says, with the paths of files beside the population where these are by now."""
-    before, now = (json.dumps(f"{Path(place).parent}/")[:-1] for place in (values.get("folder", folder), folder))
-    return json.loads(json.dumps(values).replace(before, now))
+    """What ``population.json`` says, with the rows and labels that a recursion wrote beside it where they are now."""
+    before = Path(values.get("folder", folder)).parent
+
+    def now(path: str) -> str:
+        moved = folder.parent / os.path.relpath(path, before)
+        return str(moved) if Path(path).is_relative_to(before) and moved.is_file() else path
+
+    options, fitness = values["member"]["options"], values["fitness_options"]
+    if options["rows"] is not None:
+        options["rows"] = now(options["rows"])
+    if "bundles" in fitness:
+        fitness["bundles"] = list(map(now, fitness["bundles"]))
+    return values
 
 
 class _Controller:

@@ -92,9 +92,14 @@ def large_gaps(gaps: Float[np.ndarray, " m"], fidelity: Fidelity = "published") 
     Published: above the median + 7 deviations of the gaps below median + 4 deviations of all; if more than a sixteenth
     of the gaps are large, they pass for usual. The outer fifteenths of the rows, where gaps are large, are left out.
 
-    Fixed: these are 4 median absolute deviations; in place of 7, twice log m if that is more, so that noise hardly ever
-    has a large gap; an eighth of the largest gap at least; and, where labels are sparse, so many times the mean of the
-    gaps nearby, which is that of the exponential distribution with their upper quartile.
+    Fixed: gaps with at least 6 rows on either side, of m gaps g_1 .. g_m those with::
+
+        g_i > f q_i / log 4     f = max(7, 2 log m); q_i: upper quartile of the 41 gaps around i, mirrored at the ends
+        g_i >= M + f s          M: median; s: standard deviation of the gaps up to M + 4 * 1.4826 * median |g - M|
+        g_i >= g_max / 8        g_max: the largest gap for which the first line holds
+
+    and, of two that are less than 6 rows apart, the larger. Noise hardly ever has a gap f times the usual. Where labels
+    are sparse their gaps are exponential, and q_i / log 4 is the mean of those nearby.
     """
     from scipy.ndimage import percentile_filter
     from scipy.signal import find_peaks

@@ -65,12 +65,12 @@ class BiasView:
     swaps: list[SwapRow]
 
 
-def bias_view(arrays: Mapping[str, np.ndarray], codes: Codes, name: str, *, gallery: bool) -> BiasView:
+def bias_view(arrays: Mapping[str, np.ndarray], codes: Codes, name: str, *, images: bool) -> BiasView:
     """
     Args:
         codes: Of the same run, for its columns and their names.
         name: Unique on the page.
-        gallery: Draw images, too.
+        images: Draw them, too.
     """
     found = from_arrays(arrays)
     told_by = codes.spec.bias or name_of(found) or ""
@@ -79,9 +79,9 @@ def bias_view(arrays: Mapping[str, np.ndarray], codes: Codes, name: str, *, gall
         told_by=told_by,
         associations=[line(column, one) for column, one in found.items()],
         weights=plots.weights_figure(arrays["weight"], arrays.get("aligned"), name),
-        gallery=list(_gallery(arrays, codes, told_by)) if gallery else [],
-        swap_givers=_givers(arrays, codes.spec, "column") if gallery else [],
-        swaps=_swaps(arrays, codes.spec) if gallery else [],
+        gallery=list(_gallery(arrays, codes, told_by)) if images else [],
+        swap_givers=_givers(arrays, codes.spec, "column") if images else [],
+        swaps=_swaps(arrays, codes.spec) if images else [],
     )
 
 

@@ -15,6 +15,8 @@ from unbraid.tables import SPLITS, Codes
 NEIGHBOURS = 8
 ACROSS = 16  # images in a row of the sheet
 
+_OTHER = "a gallery of other images, which unbraid evaluate draws again"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Gallery:
@@ -33,16 +35,20 @@ class Explorer:
     sheet: str  # a data URI: all images in one picture
     down: int  # rows of images in it
     data: dict[str, Any]
-    absent: list[str]  # runs that have no gallery, or another one
+    absent: list[tuple[str, str]]  # runs that are not shown, and why
 
 
-def gallery_of(samples: Mapping[str, np.ndarray], codes: Codes | None) -> Gallery | None:
-    """None where a run has no gallery, or its codes are not those of the gallery, or not finite."""
+def read_gallery(samples: Mapping[str, np.ndarray], codes: Codes | None) -> Gallery | str:
+    """The gallery of a run or, where it cannot be shown, the reason."""
     if codes is None or not {"gallery_rows", "gallery_images"} <= set(samples):
-        return None
+        return "no gallery, which unbraid evaluate gives it"
     rows: Int64[np.ndarray, " m"] = samples["gallery_rows"]
-    if len(rows) < 2 or rows.max() >= len(codes) or not np.isfinite(codes.z[rows]).all():
-        return None
+    if len(rows) < 2:
+        return "fewer than two test images"
+    if rows.max() >= len(codes):
+        return _OTHER
+    if not np.isfinite(codes.z[rows]).all():
+        return "codes that are not finite: its training diverged"
     names = _columns(codes)
     order = np.lexsort([codes.columns[name][rows] for name in reversed(names)]) if names else np.arange(len(rows))
     rows = rows[order]
@@ -65,9 +71,17 @@ def _columns(codes: Codes) -> list[str]:
 
 
 def _column(codes: Codes, name: str) -> dict[str, Any]:
-    names = codes.spec.values.get(name) or [str(value) for value in range(codes.spec.sizes[name])]
-    values = codes.columns[name].tolist()
-    return {"name": name, "domain": name == codes.spec.domain, "names": list(names), "values": values}
+    """The names of those values alone that occur, which are numbered anew; -1 is unknown."""
+    values = codes.columns[name]
+    found = np.unique(values[values >= 0])
+    names = codes.spec.names_of(name)
+    places = np.where(values < 0, -1, np.searchsorted(found, values))
+    return {
+        "name": name,
+        "domain": name == codes.spec.domain,
+        "names": [names[value] for value in found],
+        "values": places.tolist(),
+    }
 
 
 def _near(codes: Codes, among: Any) -> list[list[int]]:
@@ -75,24 +89,26 @@ def _near(codes: Codes, among: Any) -> list[list[int]]:
     return [[int(place) for place in row if place >= 0] for row in found]
 
 
-def explore(runs: Iterable[tuple[str, str, Gallery | None]]) -> Explorer | None:
+def explore(runs: Iterable[tuple[str, str, Gallery | str]]) -> Explorer | None:
     """
     Args:
-        runs: Title, colour and gallery of each run of one data set.
+        runs: Title, colour and gallery of each run of one data set, as of `read_gallery`.
 
     Returns:
         None if none of them has a gallery.
     """
     runs = list(runs)
-    first = next((found for _, _, found in runs if found is not None), None)
+    first = next((found for _, _, found in runs if isinstance(found, Gallery)), None)
     if first is None:
         return None
-    shown, absent = list[dict[str, Any]](), list[str]()
+    shown, absent = list[dict[str, Any]](), list[tuple[str, str]]()
     for title, color, found in runs:
-        if found is not None and _same(found, first):
+        if isinstance(found, str):
+            absent.append((title, found))
+        elif _same(found, first):
             shown.append({"title": title, "color": color, "nearest": found.nearest, "others": found.others})
         else:
-            absent.append(title)
+            absent.append((title, _OTHER))
     return Explorer(
         sheet=plots.sheet_uri(first.images, ACROSS),
         down=-(-len(first.images) // ACROSS),

@@ -16,7 +16,7 @@ from unbraid.records import Found, find, read_lines
 from unbraid.report import pictures, plots
 from unbraid.report.bias import BiasView, bias_view
 from unbraid.report.changes import HEADERS, NUMBERS, changes_since, scores_of
-from unbraid.report.explorer import Explorer, Gallery, explore, gallery_of
+from unbraid.report.explorer import Explorer, Gallery, explore, read_gallery
 from unbraid.report.partitions import PartitionsView, across_seeds, partitions_view
 from unbraid.report.populations import PopulationView, population_view
 from unbraid.report.recursions import RecursionView, recursion_view
@@ -34,7 +34,7 @@ class RunView:
     label: str
     color: str
     folder: str
-    gallery: Gallery | None
+    gallery: Gallery | str
     strips: list[list[pictures.Thumb]]
     swap: pictures.Swap | None
     traversal: list[pictures.Dimension]
@@ -141,7 +141,7 @@ def _sections(runs: Sequence[Run]) -> list[Section]:
     terminal = Console(stderr=True)
     firsts = {(run.data, run.label): run for run in reversed(runs)}
     drawn = [
-        (run.data, _view(run, gallery=run is firsts[run.data, run.label]))
+        (run.data, _view(run, in_full=run is firsts[run.data, run.label]))
         for run in track(runs, "drawing", console=terminal, transient=True, disable=not terminal.is_terminal)
     ]
     sections = []
@@ -169,10 +169,10 @@ def _sections(runs: Sequence[Run]) -> list[Section]:
     return sections
 
 
-def _view(run: Run, *, gallery: bool) -> RunView:
+def _view(run: Run, *, in_full: bool) -> RunView:
     """
     Args:
-        gallery: Draw the images by the dozen, too, as of the first run of a method: a page has to stay small.
+        in_full: Draw the images by the dozen, too, as of the first run of a method: a page has to stay small.
     """
     folder = run.folder
     env = dict(read_mapping(folder.env)) if folder.env.is_file() else {}
@@ -184,12 +184,12 @@ def _view(run: Run, *, gallery: bool) -> RunView:
         label=run.label,
         color=run.style.color,
         folder=str(folder.path),
-        gallery=gallery_of(samples, codes),
+        gallery=read_gallery(samples, codes),
         strips=list(pictures.strips(samples, codes)),
         swap=pictures.swap(samples, codes),
         traversal=list(pictures.traversal(samples)),
-        bias=bias_view(bias, codes, f"weights {folder.path}", gallery=gallery) if bias and codes else None,
-        partitions=partitions_view(sides, codes, gallery=gallery) if sides and codes else None,
+        bias=bias_view(bias, codes, f"weights {folder.path}", images=in_full) if bias and codes else None,
+        partitions=partitions_view(sides, codes, images=in_full) if sides and codes else None,
         validation=validation_kind(codes) if codes else "",
         maps=maps,
         map_caption=map_caption,

@@ -50,17 +50,17 @@ class PartitionsView:
     newest: UInt8[np.ndarray, " n"]
 
 
-def partitions_view(arrays: Mapping[str, np.ndarray], codes: Codes, *, gallery: bool) -> PartitionsView:
+def partitions_view(arrays: Mapping[str, np.ndarray], codes: Codes, *, images: bool) -> PartitionsView:
     """
     Args:
         codes: Of the same run, for its columns and their names.
-        gallery: Draw images, too.
+        images: Draw them, too.
     """
     environments = arrays["environments"]
     agreement = rand_indices(environments)
     train = codes.rows("train")
     found = [
-        _partition(arrays, place, train, agreement[place], gallery and place >= len(environments) - _SHOWN)
+        _partition(arrays, place, train, agreement[place], images and place >= len(environments) - _SHOWN)
         for place in range(len(environments))
     ]
     return PartitionsView(sentences=sentences(arrays), partitions=found, newest=environments[-1])
@@ -94,7 +94,7 @@ def across_seeds(views: Sequence[PartitionsView]) -> str:
 
 
 def _partition(
-    arrays: Mapping[str, np.ndarray], place: int, train: Codes, agreement: np.ndarray, gallery: bool
+    arrays: Mapping[str, np.ndarray], place: int, train: Codes, agreement: np.ndarray, images: bool
 ) -> Partition:
     sides = arrays["environments"][place]
     counts = np.bincount(sides, minlength=int(arrays["num_environments"]))
@@ -107,7 +107,7 @@ def _partition(
         balance=number(_balance(counts)),
         match="none" if column is None else f"{column}, {number(found[column].normalised)}",
         agreement=[number(one) for one in agreement],
-        sides=[_side(arrays, place, side, train, column) for side in range(len(counts))] if gallery else [],
+        sides=[_side(arrays, place, side, train, column) for side in range(len(counts))] if images else [],
         associations=[line(name, one) for name, one in found.items()],
     )
 

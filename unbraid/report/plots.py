@@ -168,8 +168,7 @@ def map_figure(codes: Codes, points: Float[np.ndarray, "n 2"], column: str, name
             bar = figure.colorbar(dots, ax=axes, orientation="horizontal", shrink=0.7, aspect=28, pad=0.02)
             bar.outline.set_visible(False)  # type: ignore[operator]
         drawn = svg(figure, f"Map of {len(points)} test codes coloured by {column}.", name)
-    names = codes.spec.values.get(column) or [str(value) for value in range(size or 0)]
-    return Map(drawn, list(zip(VALUE_COLORS, names)) if named else [])
+    return Map(drawn, list(zip(VALUE_COLORS, codes.spec.names_of(column))) if named else [])
 
 
 def _cyclic_map() -> ListedColormap:
