@@ -13,9 +13,11 @@ class DataError(UserError):
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """`` Did you mean 'x'?`` or, when nothing is near, the list of what is known."""
+    """`` Did you mean 'x'?`` or, when nothing is near, the list of what is known, if anything is."""
     known = sorted(known)
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    if not known:
+        return ""
     return f" Did you mean {near[0]!r}?" if near else f" Known: {', '.join(known)}."
 
 

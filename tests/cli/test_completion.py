@@ -91,3 +91,7 @@ def test_every_shell_s_script_names_every_command(parser, shell):
 
 def test_an_unknown_shell(capsys):
     assert "one of 'bash', 'zsh', 'fish', not 'csh'" in refuse(capsys, "completion", "csh")
+
+
+def test_an_option_where_there_is_none(capsys):
+    assert refuse(capsys, "completion", "bash", "--json") == "unbraid: completion has no option '--json'.\n"
