@@ -185,4 +185,5 @@ def test_a_disk_that_is_full_during_training(capsys, small_files):
     assert main([*map(str, TRAIN), "--out", "new"]) == 2
     error = capsys.readouterr().err.splitlines()[-1]
     assert "cannot write the checkpoint new/checkpoint; is the disk full?" in error
-    assert {path.name for path in Path("new").iterdir()} == {"config.json", "env.json", "spec.json", "train.jsonl"}
+    left = {path.name for path in Path("new").iterdir()}
+    assert left == {"config.json", "env.json", "spec.json", "train.jsonl", ".lock"}
