@@ -4,6 +4,7 @@ import dataclasses
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 from unbraid.augment import views as find_views
@@ -119,8 +120,8 @@ class RunConfig:
 
 def _without_slash(data: str) -> str:
     """``photos/`` is ``photos``, but ``digits/`` is a folder and no data set of ours."""
-    plain = os.path.normpath(data) if data else data
-    return data if plain.partition(":")[0] in DATASETS else plain
+    plain = os.path.normpath(data)
+    return plain if data and Path(plain).exists() and plain.partition(":")[0] not in DATASETS else data
 
 
 def field_names(config_class: type) -> set[str]:

@@ -239,7 +239,9 @@ def test_config_comes_back_as_it_was(whole):
     assert json.loads(json.dumps(RunConfig.from_dict(values).to_dict())) == values
 
 
-def test_a_slash_behind_a_folder_makes_no_other_data():
+def test_a_slash_behind_a_folder_makes_no_other_data(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos").mkdir()
     names = ("photos/", "./photos", "digits/", "digits:bias=0.9")
     assert [RunConfig.make("simclr", name).data for name in names] == ["photos", "photos", "digits/", "digits:bias=0.9"]
 
