@@ -18,6 +18,7 @@ from sklearn.preprocessing import StandardScaler
 from unbraid import checkpoint
 from unbraid.cli import main
 from unbraid.config import RunConfig
+from unbraid.data.pictures import from_pixels
 from unbraid.encode import encode_dataset
 from unbraid.encoder import build, load_data
 from unbraid.errors import UserError
@@ -162,7 +163,7 @@ def test_a_file_that_is_no_image(vae, tmp_path):
 def test_a_random_image_is_of_the_test_split(vae):
     image = random_image(vae, np.random.default_rng(0))
     assert any((image == other).all() for other in DATA.images[72:])
-    assert words.picture(image[:, :, :1]).mode == "L"  # gradio takes no array of one channel
+    assert from_pixels(image[:, :, :1]).mode == "L"  # gradio takes no array of one channel
 
 
 def test_an_oblong_encoder_takes_its_own_size_alone(vae, tmp_path):

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32
+from jaxtyping import Float, Float32, UInt8
 from rich.console import Console
 from rich.progress import track
 from torch import Tensor
@@ -60,6 +60,11 @@ def to_tensor(images: np.ndarray, device: torch.device) -> Float[Tensor, "n c h 
     """uint8 (N, H, W, C) to float32 in [0, 1], (N, C, H, W), channels last in memory."""
     x = torch.from_numpy(np.array(images)).to(device).permute(0, 3, 1, 2)
     return x.to(torch.float32, memory_format=torch.channels_last).div_(255)
+
+
+def to_pixels(x: Float[Tensor, "n c h w"]) -> UInt8[np.ndarray, "n h w c"]:
+    """The way back: what a method draws, as images."""
+    return (x.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
 
 
 def as_pixels(images: Any, spec: DataSpec) -> np.ndarray:

@@ -11,7 +11,7 @@ from unbraid.records import RunDir, keep_lines
 from unbraid.report import report
 from unbraid.report.changes import Scores, changes_since, scores_of
 from unbraid.report.changes import read_scores as old_scores
-from unbraid.report.runs import open_runs
+from unbraid.report.runs import open_runs, rows_of
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,8 @@ def write_scored(folder, method, data="digits"):
 
 
 def new_scores(folder):
-    return scores_of(open_runs([RunDir(path.parent) for path in sorted(folder.glob("*/DONE"))]))
+    runs = open_runs([RunDir(path.parent) for path in sorted(folder.glob("*/DONE"))])
+    return scores_of(runs, rows_of(runs))
 
 
 def changed(run, **of_metric):

@@ -44,7 +44,10 @@ def views(name: str) -> "Recipe":
     names = [part.strip() for part in name.split(",")]
     if len(set(names)) < len(names):
         raise UserError(f"views {name!r} name a transformation twice; name each once")
-    if len(names) > 1 and "ip-irm-32" in names:
-        raise UserError("views ip-irm-32 are 32 pixels wide, and others as the images; name ip-irm-32 alone")
     ops = tuple(lookup("view recipe", VIEWS, part, __name__) for part in names)
-    return Recipe(ops[0] if len(ops) == 1 else OneOf(ops))
+    if len(ops) == 1:
+        return Recipe(ops[0])
+    for part, op in zip(names, ops):
+        if op.side:
+            raise UserError(f"views {part} are {op.side} pixels wide, and others as the images; name {part} alone")
+    return Recipe(OneOf(ops))

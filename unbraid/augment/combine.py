@@ -21,6 +21,10 @@ class Chain(Op):
     def num_draws(self) -> int:
         return sum(op.num_draws for op in self.ops)
 
+    @property
+    def side(self) -> int | None:
+        return next((op.side for op in reversed(self.ops) if op.side), None)
+
     def __call__(self, x: Images, draws: Float[Tensor, "b k"]) -> Float[Tensor, "b c out_h out_w"]:
         for op, own in zip(self.ops, _columns(self.ops, draws)):
             x = op(x, own)

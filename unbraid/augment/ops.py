@@ -27,6 +27,11 @@ class Op(abc.ABC):
         """Numbers per image."""
         return 0
 
+    @property
+    def side(self) -> int | None:
+        """Pixels of the result, a square; None: as many as the image."""
+        return None
+
     def draw(self, num: int, num_views: int, generator: torch.Generator) -> Float[Tensor, "n v k"]:
         return torch.rand(num, num_views, self.num_draws, generator=generator)
 
@@ -149,7 +154,7 @@ class ResizedCrop(Op):
 
     scale: Range  # of the image's area
     ratio: Range = (3 / 4, 4 / 3)  # height over width
-    side: int | None = None  # pixels of the result, a square; None: as many as the image
+    side: int | None = None
     num_draws = 22
 
     def __call__(self, x: Images, draws: Float[Tensor, "b 22"]) -> Float[Tensor, "b c out_h out_w"]:

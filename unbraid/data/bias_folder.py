@@ -24,13 +24,12 @@ from typing import Literal
 
 import numpy as np
 from jaxtyping import Int64
-from PIL import Image
 
 from unbraid.atomic import atomic_folder
 from unbraid.data import pictures, store
 from unbraid.data.biased import biased_spec
 from unbraid.data.options import DataOptions
-from unbraid.data.pictures import first_three
+from unbraid.data.pictures import first_three, from_pixels
 from unbraid.data.raw_files import find_raw
 from unbraid.data.splits import TEST, TRAIN, VALIDATION
 from unbraid.errors import DataError, UserError, did_you_mean
@@ -111,9 +110,7 @@ def write(dataset: Dataset, root: Path) -> Path:
             for row in np.flatnonzero(rows).tolist():
                 inner = temporary if place.name in flat else temporary / str(target[row])
                 inner.mkdir(exist_ok=True)
-                pixels = dataset.images[row]
-                image = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
-                image.save(inner / f"{row:05d}_{target[row]}_{bias[row]}.png")
+                from_pixels(dataset.images[row]).save(inner / f"{row:05d}_{target[row]}_{bias[row]}.png")
     return folder
 
 

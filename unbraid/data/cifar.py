@@ -34,7 +34,9 @@ def cifar10(*, raw: str | None = None) -> Dataset:
         images, label, num_train = read_cifar10(train, test)
         store.write(_dataset("cifar10", images, {"object": label}, {"object": CLASSES}, num_train), folder)
 
-    return store.cached("cifar10", {}, [*dict.fromkeys([*train, *test]), *_code("cifar10_files.py")], build)
+    return store.cached(
+        "cifar10", {}, [*dict.fromkeys([*train, *test]), *store.code("cifar.py", "cifar10_files.py")], build
+    )
 
 
 def cifar100(*, raw: str | None = None) -> Dataset:
@@ -51,12 +53,9 @@ def cifar100(*, raw: str | None = None) -> Dataset:
         values = {"object": cifar100_files.CLASSES, "superclass": tuple(cifar100_files.SUPERCLASSES)}
         store.write(_dataset("cifar100", images, columns, values, num_train), folder)
 
-    return store.cached("cifar100", {}, [*files, *_code("cifar10_files.py", "cifar100_files.py")], build)
-
-
-def _code(*names: str) -> list[Path]:
-    """The code that the rows depend on."""
-    return [Path(__file__).with_name(name) for name in ("cifar.py", *names)]
+    return store.cached(
+        "cifar100", {}, [*files, *store.code("cifar.py", "cifar10_files.py", "cifar100_files.py")], build
+    )
 
 
 def _dataset(

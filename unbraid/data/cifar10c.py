@@ -29,7 +29,6 @@ from unbraid.tables import Dataset
 
 PUBLISHED = {0.995: 228 / 45_060, 0.99: 442 / 44_969, 0.98: 887 / 45_032, 0.95: 2_242 / 45_062}
 _VALIDATION = 1 / 10
-_CODE = ("cifar10c.py", "cifar10_files.py", "corruptions.py", "biased.py")  # that the rows depend on
 _CHUNK = 512
 
 
@@ -67,7 +66,7 @@ def cifar10c(
     sources = [
         *dict.fromkeys([*train, *test]),
         *photographs,
-        *(Path(__file__).with_name(name) for name in _CODE),
+        *store.code("cifar10c.py", "cifar10_files.py", "corruptions.py", "biased.py"),
     ]
     return store.cached("cifar10c", {"bias": bias, "severity": severity, "seed": seed}, sources, build)
 

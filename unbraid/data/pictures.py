@@ -32,6 +32,11 @@ _WHITES = (1.0, 255.0, 1023.0, 4095.0, 16383.0, 65535.0)
 T = TypeVar("T")
 
 
+def from_pixels(image: UInt8[np.ndarray, "h w c"]) -> Image.Image:
+    """A picture of one or of three channels."""
+    return Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image)
+
+
 @dataclass(frozen=True)
 class Look:
     """What all images of a data set share once decoded."""

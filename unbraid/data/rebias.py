@@ -129,4 +129,4 @@ def _cells(label: Int64[np.ndarray, " n"], bias: Int64[np.ndarray, " n"], spec: 
 
 
 def _name(spec: DataSpec, column: str, value: int) -> str:
-    return f"{column}={spec.values[column][value] if column in spec.values else value}"
+    return f"{column}={spec.names_of(column)[value]}"

@@ -52,8 +52,6 @@ def stl10(*, size: int = 96, unlabelled: Literal["yes", "no"] = "yes", raw: str 
     if missing := [file.name for file in needed if not file.is_file()]:
         raise DataError(f"{folder} lacks {', '.join(missing)}; get it from {PAGE}")
 
-    code = [Path(__file__).with_name(name) for name in ("stl10.py", "raw_files.py")]
-
     def build(target: Path) -> None:
         numbers = {part: _count(images) for part, (images, _) in files.items()}
         label = np.concatenate([_read_labels(files[part][1], numbers[part]) for part in parts])
@@ -71,7 +69,9 @@ def stl10(*, size: int = 96, unlabelled: Literal["yes", "no"] = "yes", raw: str 
         chunks = (chunk for images, _ in files.values() for chunk in _read_images(images, size))
         store.write_chunks(spec, {"object": label}, split, chunks, target)
 
-    return store.cached("stl10", {"size": size, "unlabelled": unlabelled}, [*needed, *code], build)
+    return store.cached(
+        "stl10", {"size": size, "unlabelled": unlabelled}, [*needed, *store.code("stl10.py", "raw_files.py")], build
+    )
 
 
 def _count(path: Path) -> int:

@@ -90,6 +90,11 @@ def read(folder: Path) -> Dataset:
         ) from None
 
 
+def code(*names: str) -> list[Path]:
+    """Files of this folder, as sources of ``cached``: the code that the rows depend on."""
+    return [Path(__file__).with_name(name) for name in names]
+
+
 def cached(name: str, parameters: Mapping[str, Any], sources: Iterable[Path], build: Callable[[Path], None]) -> Dataset:
     """The prepared form of a data set, built on first use.
 

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float32
 from PIL import Image
 
+from unbraid.data.pictures import from_pixels
 from unbraid.encode import encode_pixels
 from unbraid.errors import UserError
 from unbraid.explore import words
@@ -127,7 +128,7 @@ def build(opened: OpenRun) -> "gradio.Blocks":
         turns = itertools.count()
 
         def take() -> Image.Image:
-            return words.picture(random_image(opened, stream(0, "explore", next(turns))))
+            return from_pixels(random_image(opened, stream(0, "explore", next(turns))))
 
         another.click(take, outputs=file, api_name="test_image")
         _add_neighbours(opened, file)

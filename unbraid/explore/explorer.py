@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float32, Int64, UInt8
 
 from unbraid.data.pictures import deep_files
-from unbraid.encode import as_pixels
+from unbraid.encode import as_pixels, to_pixels
 from unbraid.encoder import Encoder, load, load_data
 from unbraid.errors import DataError, UserError
 from unbraid.explore.heads import Head, fit_heads
@@ -207,7 +207,7 @@ def draw(method: Method, z: Float32[np.ndarray, "n d"], domains: Sequence[int]) 
     """Codes as images."""
     with torch.inference_mode():
         drawn = cast(Decodes, method).decode(torch.from_numpy(z), torch.tensor(list(domains)))
-    return (drawn.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).numpy()
+    return to_pixels(drawn)
 
 
 def _gallery(codes: Codes) -> Int64[np.ndarray, " n"]:

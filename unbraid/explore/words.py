@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from jaxtyping import UInt8
 from markupsafe import Markup
-from PIL import Image
 
+from unbraid.data.pictures import from_pixels
 from unbraid.explore.explorer import Answer, Neighbour, OpenRun
 from unbraid.records import Record
 
@@ -106,11 +106,7 @@ def strip(images: Iterable[UInt8[np.ndarray, "h w c"]], captions: Iterable[str])
     )
 
 
-def picture(image: UInt8[np.ndarray, "h w c"]) -> Image.Image:
-    return Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image)
-
-
 def _uri(image: UInt8[np.ndarray, "h w c"]) -> str:
     file = io.BytesIO()
-    picture(image).save(file, "png")
+    from_pixels(image).save(file, "png")
     return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"

@@ -274,8 +274,7 @@ def _worst(
 
 
 def _named(codes: Codes, column: str, value: int) -> str:
-    names = codes.spec.values.get(column)
-    return f"{column}={names[value] if names else value}"
+    return f"{column}={codes.spec.names_of(column)[value]}"
 
 
 def _undefined(reason: str) -> dict[str, Any]:

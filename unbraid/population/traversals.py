@@ -7,6 +7,8 @@ import torch
 from jaxtyping import Float, Float32, UInt8
 
 from unbraid.atomic import atomic_file
+from unbraid.data.pictures import from_pixels
+from unbraid.encode import to_pixels
 from unbraid.types import Decodes, Method
 
 _DRAWN, _REAL = 3, 3  # rows of the picture
@@ -25,7 +27,7 @@ def traversal(
     with torch.inference_mode():
         flat = torch.from_numpy(z.reshape(-1, z.shape[2])).to(device)
         drawn = method.decode(flat, torch.zeros(len(flat), dtype=torch.int64, device=device))
-    pixels = (drawn.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
+    pixels = to_pixels(drawn)
     return pixels.reshape(*z.shape[:2], *pixels.shape[1:])
 
 
@@ -46,8 +48,6 @@ def save_picture(
     places: Float[np.ndarray, " k"],
 ) -> None:
     """A column for each place of the dimension; drawn rows only if the method draws."""
-    from PIL import Image
-
     rows = [nearest_images(images, codes[:, dimension], places)]
     if isinstance(method, Decodes):
         chosen = np.linspace(0, len(codes) - 1, _DRAWN).astype(int)
@@ -59,4 +59,4 @@ def save_picture(
     r, k, h, w, c = cells.shape
     grid = cells.transpose(0, 2, 1, 3, 4).reshape(r * h, k * w, c)
     with atomic_file(path) as temporary, temporary.open("wb") as file:
-        Image.fromarray(grid if c == 3 else grid[..., 0]).save(file, format="PNG")
+        from_pixels(grid).save(file, format="PNG")

@@ -129,8 +129,7 @@ def value_name(spec: DataSpec, column: str | None, value: int | float | np.numbe
     """What a value is called; a real number with three digits, a missing one not at all."""
     if column is None or np.isnan(value) or (column in spec.sizes and value < 0):
         return ""
-    names = spec.values.get(column)
-    return f"{value:.3g}" if column not in spec.sizes else names[int(value)] if names else str(int(value))
+    return spec.names_of(column)[int(value)] if column in spec.sizes else f"{value:.3g}"
 
 
 def _gallery(arrays: Mapping[str, np.ndarray], codes: Codes, told_by: str) -> Iterator[Side]:

@@ -12,8 +12,8 @@ import pandas as pd
 
 from unbraid.errors import UserError
 from unbraid.records import find
-from unbraid.report.runs import Run, open_runs, records_of
-from unbraid.report.tables import CONTROL, KEYS, UNDEFINED, interval, means, number, score_rows
+from unbraid.report.runs import Run, open_runs, rows_of
+from unbraid.report.tables import CONTROL, KEYS, UNDEFINED, interval, means, number
 
 HEADERS = ["method", "score", "verdict", "difference", "before", "now"]
 NUMBERS = [False, False, False, True, True, True]
@@ -60,8 +60,11 @@ class Changes:
     parts: list[DataChanges]
 
 
-def scores_of(runs: Sequence[Run]) -> Scores:
-    rows = score_rows(record for run in runs for record in records_of(run))
+def scores_of(runs: Sequence[Run], rows: pd.DataFrame) -> Scores:
+    """
+    Args:
+        rows: As of `rows_of`.
+    """
     return Scores([(run.data, run.label, run.seed) for run in runs], means(rows))
 
 
@@ -72,7 +75,8 @@ def read_scores(path: Path) -> Scores:
         UserError: If there is nothing, or it is no page that carries its scores.
     """
     if path.is_dir():
-        return scores_of(open_runs([run for run in find([path]).runs if run.is_done()]))
+        runs = open_runs([run for run in find([path]).runs if run.is_done()])
+        return scores_of(runs, rows_of(runs))
     try:
         found = _SCRIPT.search(path.read_text(encoding="utf-8"))
     except OSError as error:

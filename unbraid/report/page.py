@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 from rich.console import Console
@@ -20,9 +21,9 @@ from unbraid.report.explorer import Explorer, Gallery, explore, read_gallery
 from unbraid.report.partitions import PartitionsView, across_seeds, partitions_view
 from unbraid.report.populations import PopulationView, population_view
 from unbraid.report.recursions import RecursionView, recursion_view
-from unbraid.report.runs import Run, flatten, open_runs, read_arrays, read_mapping, records_of, write_text
+from unbraid.report.runs import Run, flatten, open_runs, read_arrays, read_mapping, rows_of, write_text
 from unbraid.report.selection import Selection, headed, selection, summary, validation_kind
-from unbraid.report.tables import Table, Tradeoff, score_rows, tables, tradeoff
+from unbraid.report.tables import Table, Tradeoff, tables, tradeoff
 from unbraid.tables import Codes
 
 
@@ -102,9 +103,10 @@ def write_page(folders: Iterable[Path | str], out: Path | str, against: Path | s
     """Read every run and population, draw, and write the page in one go."""
     found = find(folders)
     runs = open_runs([folder for folder in found.runs if folder.is_done()])
-    scores = scores_of(runs)
+    rows = rows_of(runs)
+    scores = scores_of(runs, rows)
     changes = changes_since(against, scores) if against else None
-    sections = _sections(runs)
+    sections = _sections(runs, rows)
     page = _template().render(
         date=datetime.date.today().isoformat(),
         sections=sections,
@@ -135,8 +137,7 @@ def _template() -> Template:
     return environment.get_template("page.html.j2")
 
 
-def _sections(runs: Sequence[Run]) -> list[Section]:
-    rows = score_rows(record for run in runs for record in records_of(run))
+def _sections(runs: Sequence[Run], rows: pd.DataFrame) -> list[Section]:
     styles = {run.label: run.style for run in runs}
     terminal = Console(stderr=True)
     firsts = {(run.data, run.label): run for run in reversed(runs)}

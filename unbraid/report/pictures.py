@@ -69,7 +69,7 @@ def _said(codes: Codes, rows: Int64[np.ndarray, " r"], columns: Sequence[str]) -
     spec = codes.spec
     said = [
         [
-            f"{name} {spec.values[name][value] if name in spec.values else value}"
+            f"{name} {spec.names_of(name)[value]}"
             for name in columns
             if name in spec.sizes and (value := int(codes.columns[name][row])) >= 0
         ]

@@ -16,6 +16,7 @@ from matplotlib.colors import Colormap, ListedColormap
 from matplotlib.figure import Figure
 from PIL import Image
 
+from unbraid.data.pictures import from_pixels
 from unbraid.report.tables import Tradeoff, interval
 from unbraid.seeds import integer, stream
 from unbraid.tables import Codes
@@ -243,13 +244,9 @@ def _rounded(attribute: re.Match[str]) -> str:
 
 def thumb_uri(image: UInt8[np.ndarray, "h w c"]) -> str:
     """A PNG data URI of a small copy in at most 256 colours: a page holds hundreds of them."""
-    picture = _picture(image)
+    picture = from_pixels(image)
     picture.thumbnail((THUMB_SIDE, THUMB_SIDE))
     return _uri(picture.quantize(256))
-
-
-def _picture(image: UInt8[np.ndarray, "h w c"]) -> Image.Image:
-    return Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image)
 
 
 def _uri(picture: Image.Image, kind: str = "png", **options: Any) -> str:
@@ -268,14 +265,14 @@ def swap_uri(images: UInt8[np.ndarray, "r q h w c"]) -> str:
             if row or column:
                 top, left = row * step_y + gap * (row > 0), column * step_x + gap * (column > 0)
                 grid[top : top + height, left : left + width] = images[row, column]
-    return _uri(_picture(grid))
+    return _uri(from_pixels(grid))
 
 
 def row_uri(images: UInt8[np.ndarray, "q h w c"]) -> str:
     """A PNG data URI of images beside each other, with a wider gap behind the first."""
     blank = np.full_like(images[0, :, :1], 255)
     parts = [part for place, image in enumerate(images) for part in (image, *[blank] * (5 if place == 0 else 1))]
-    return _uri(_picture(np.concatenate(parts[:-1], axis=1)))
+    return _uri(from_pixels(np.concatenate(parts[:-1], axis=1)))
 
 
 def sheet_uri(images: UInt8[np.ndarray, "m h w c"], across: int) -> str:
@@ -286,4 +283,4 @@ def sheet_uri(images: UInt8[np.ndarray, "m h w c"], across: int) -> str:
     squares = np.full((down * across, side, side, channels), 255, dtype=np.uint8)
     squares[:num, top : top + height, left : left + width] = images
     grid = squares.reshape(down, across, side, side, channels).swapaxes(1, 2)
-    return _uri(_picture(grid.reshape(down * side, across * side, channels)), "webp", lossless=True)
+    return _uri(from_pixels(grid.reshape(down * side, across * side, channels)), "webp", lossless=True)

@@ -2,17 +2,19 @@
 
 import dataclasses
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from unbraid.atomic import atomic_file
 from unbraid.errors import DataError, UserError
 from unbraid.records import Record, RunDir, best_run, read_json
 from unbraid.report import plots
+from unbraid.report.tables import score_rows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,6 +117,11 @@ def records_of(run: Run) -> list[Record]:
     except TypeError as error:
         raise UserError(f"{run.folder.scores} is damaged or of another version: {error}") from None
     return [dataclasses.replace(record, method=run.label, data=run.data, seed=run.seed) for record in records]
+
+
+def rows_of(runs: Iterable[Run]) -> pd.DataFrame:
+    """All their scores, one row each."""
+    return score_rows(record for run in runs for record in records_of(run))
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:

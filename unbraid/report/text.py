@@ -9,9 +9,9 @@ from unbraid.records import Found, find
 from unbraid.report import bias, history, partitions, recursions
 from unbraid.report.changes import HEADERS, NUMBERS, Changes, changes_since, scores_of
 from unbraid.report.recursions import name_of, open_recursion
-from unbraid.report.runs import Run, open_runs, read_arrays, records_of, write_text
+from unbraid.report.runs import Run, open_runs, read_arrays, rows_of, write_text
 from unbraid.report.selection import headed, selection, summary, validation_kind
-from unbraid.report.tables import markdown, markdown_table, score_rows, tables, tradeoff
+from unbraid.report.tables import markdown, markdown_table, tables, tradeoff
 from unbraid.tables import Codes
 
 
@@ -19,11 +19,11 @@ def write_markdown(folders: Iterable[Path | str], out: Path | str, against: Path
     """Every population, and every finished run, data set by data set."""
     found = find(folders)
     runs = open_runs([folder for folder in found.runs if folder.is_done()])
-    rows = score_rows(record for run in runs for record in records_of(run))
+    rows = rows_of(runs)
     parts = [
         _part(data, [run for run in runs if run.data == data], rows) for data in dict.fromkeys(run.data for run in runs)
     ]
-    changed = [*_changes(changes_since(against, scores_of(runs)))] if against else []
+    changed = [*_changes(changes_since(against, scores_of(runs, rows)))] if against else []
     return write_text(Path(out), "\n".join([*changed, *_searches(found), *parts]) or "No run is finished.\n")
 
 

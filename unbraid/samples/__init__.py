@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from unbraid.atomic import atomic_file
-from unbraid.encode import to_tensor
+from unbraid.encode import to_pixels, to_tensor
 from unbraid.metrics.retrieval import neighbours
 from unbraid.samples.gallery import gallery_of
 from unbraid.samples.traversal import traversals
@@ -69,7 +69,7 @@ def _swaps(method: Method, dataset: Dataset, rng: np.random.Generator) -> dict[s
         z = method.encode(to_tensor(dataset.images[contents], device))  # (J, D)
         styles = torch.from_numpy(domain[givers]).to(device)  # (I,)
         drawn = method.decode(z.repeat(len(styles), 1), styles.repeat_interleave(len(z)))  # (I * J, C, H, W)
-    pixels = (drawn.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
+    pixels = to_pixels(drawn)
     pixels = pixels.reshape(len(givers), len(contents), *pixels.shape[1:])
     corner = np.full_like(dataset.images[:1], 255)
     first = np.concatenate([corner, dataset.images[contents]])[None]  # (1, 1 + J, H, W, C)

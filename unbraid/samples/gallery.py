@@ -3,6 +3,7 @@
 import numpy as np
 from jaxtyping import UInt8
 
+from unbraid.data.pictures import from_pixels
 from unbraid.seeds import stream
 from unbraid.tables import Dataset
 
@@ -19,10 +20,8 @@ def gallery_of(dataset: Dataset) -> dict[str, np.ndarray]:
 
 
 def _small(image: UInt8[np.ndarray, "H W c"]) -> UInt8[np.ndarray, "h w c"]:
-    from PIL import Image
-
     if max(image.shape[:2]) <= _SIDE:
         return image
-    picture = Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image)
+    picture = from_pixels(image)
     picture.thumbnail((_SIDE, _SIDE))
     return np.asarray(picture).reshape(picture.height, picture.width, -1)

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from unbraid.encode import to_tensor
+from unbraid.encode import to_pixels, to_tensor
 from unbraid.tables import Codes, Dataset
 from unbraid.types import Decodes, Method, Posterior
 
@@ -30,7 +30,7 @@ def traversals(method: Method, dataset: Dataset, codes: Codes, rng: np.random.Ge
         for place, dim in enumerate(dims):
             z[place, 1:, dim] = torch.from_numpy(VALUES).to(device)
         drawn = method.decode(z.flatten(0, 1), _domain_of(dataset, row, z[..., 0].numel(), device))
-    pixels = (drawn.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
+    pixels = to_pixels(drawn)
     images = pixels.reshape(len(dims), 1 + len(VALUES), *pixels.shape[1:])
     return {
         "traversal_images": images,
