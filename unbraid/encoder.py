@@ -1,6 +1,7 @@
 """A run opened again: its configuration, its data, its method, and what it has learned."""
 
 import dataclasses
+import logging
 import os
 from typing import Any
 
@@ -17,6 +18,8 @@ from unbraid.records import RunDir, read_json
 from unbraid.seeds import integer
 from unbraid.tables import Dataset, DataSpec
 from unbraid.types import Method
+
+_log = logging.getLogger("unbraid")
 
 
 def load_data(config: RunConfig) -> Dataset:
@@ -71,8 +74,21 @@ class Encoder:
 
 
 def load(path: os.PathLike[str] | str, device: torch.device | str = "cpu") -> Encoder:
-    """The encoder of a run directory. Raises: UserError if there is none, or it is damaged."""
+    """The encoder of a run directory; a run that is not finished is said to be so.
+
+    Raises:
+        UserError: If there is none, or it is damaged.
+    """
     run = RunDir(path)
+    encoder = encoder_of(run, device)
+    if not run.is_done():
+        state = checkpoint.load_state(run.checkpoint)
+        _log.warning("%s is not finished: its encoder after %d of %d steps", path, state["step"], state["num_steps"])
+    return encoder
+
+
+def encoder_of(run: RunDir, device: torch.device | str = "cpu") -> Encoder:
+    """What ``load`` gives, of a run at work as well."""
     config = open_config(run)
     recover_folder(run.checkpoint)
     if not run.checkpoint.is_dir():

@@ -1,11 +1,15 @@
 """unbraid encode: another data set's codes under a trained run."""
 
+import re
+import shutil
+
 import numpy as np
 import pytest
 from desk import DATA, say
 
 from unbraid.card import audit
 from unbraid.cli import main
+from unbraid.encoder import load
 from unbraid.tables import Codes
 
 
@@ -20,6 +24,16 @@ def test_codes_of_other_data_can_be_audited(trained, tmp_path, capsys):
 
 def test_a_run_can_be_audited_from_python(trained):
     assert audit(trained, metrics=["leakage"]).spec.domain == "paint"
+
+
+def test_a_run_that_is_not_finished_is_said_to_be_so(trained, tmp_path, caplog):
+    for name in ("config.json", "spec.json"):
+        shutil.copy(trained.path / name, tmp_path)
+    shutil.copytree(trained.checkpoint, tmp_path / "checkpoint")
+    load(trained.path)
+    assert not caplog.records
+    load(tmp_path)
+    assert re.search(r"is not finished: its encoder after \d+ of \d+ steps", caplog.text)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """What commands say about themselves, and which of default, preset, file and flag wins."""
 
 import dataclasses
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -121,6 +122,16 @@ def test_stopping_has_its_own_exit_code(capsys, monkeypatch):
         monkeypatch.setattr(unbraid.run, "train", train)
         assert main(["train", "untrained"]) == 130
         assert "the same command goes on" in capsys.readouterr().err
+
+
+def test_a_request_to_end_is_as_ctrl_c(capsys, monkeypatch):
+    import unbraid.run
+
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(unbraid.run, "train", lambda *words, **options: signal.raise_signal(signal.SIGTERM))
+    assert main(["train", "untrained"]) == 130
+    assert "the same command goes on" in capsys.readouterr().err
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def check(code: str) -> None:

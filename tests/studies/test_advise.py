@@ -1,12 +1,14 @@
 """Advice where the answer is known: a colour, a brightness and a place, read by codes that hold each of them."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from unbraid.errors import UserError
-from unbraid.studies.advise import Bench, readable, recipe
+from unbraid.studies.advise import Bench, readable, recipe, verdict
 from unbraid.tables import Dataset, DataSpec
 from unbraid.types import Method
 
@@ -81,6 +83,13 @@ def test_the_recipe_keeps_every_content_factor(rows):
     assert readable(rows, ["side", "hue"]) == ["side", "hue"]
     assert recipe(rows, ["side", "hue"], 0.02) == ["vertical-flip"]
     assert "grayscale" in recipe(rows, ["side"], 0.02)
+
+
+def test_where_nothing_is_cheap_enough_the_cheapest_is_named(rows, tmp_path):
+    dear = [row | {"cost": row["cost"] + 0.2} for row in rows]
+    (line,) = verdict(dear, [], ["side", "hue"], "dcodr", tmp_path)
+    assert (named := re.search(r"; ([\w-]+) the least, and --tolerance (\S+) takes it\.$", line))
+    assert recipe(dear, ["side", "hue"], float(named[2])) == [named[1]] == ["vertical-flip"]
 
 
 def test_what_changes_no_image_or_cannot_be_judged_is_no_recipe(rows):

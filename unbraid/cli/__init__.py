@@ -7,8 +7,11 @@ returns for ``--json``; and a row of ``COMMANDS``.
 import importlib
 import logging
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from unbraid import __version__
@@ -52,7 +55,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Exit codes: 0 done, 2 a mistake of the user's (one line on stderr), 130 stopped by Ctrl-C and ready to go on."""
     argv = list(sys.argv[1:] if argv is None else argv)
     try:
-        _dispatch(argv)
+        with _termination_as_ctrl_c():
+            _dispatch(argv)
     except UserError as error:
         return _fail(str(error), 2)
     except BrokenPipeError:  # the reader has seen enough: unbraid ... | head
@@ -68,6 +72,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _fail("stopped; the same command goes on from the last checkpoint", 130)
     return 0
+
+
+@contextmanager
+def _termination_as_ctrl_c() -> Iterator[None]:
+    """A request to end (SIGTERM), as a scheduler sends it, ends what runs as Ctrl-C does."""
+    if threading.current_thread() is not threading.main_thread():  # only there may signals be handled
+        yield
+        return
+    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
 
 
 def _fail(message: str, code: int) -> int:

@@ -1,6 +1,5 @@
 """unbraid explore: a trained run as a local web page for one's own images."""
 
-import signal
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -20,12 +19,8 @@ def parser(parser: "ArgumentParser", words: Sequence[str]) -> None:
 
 def run(args: "Namespace") -> None:
     """Until Ctrl-C or a request to end (SIGTERM), which may also come before the page is open."""
-    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        with suppress(KeyboardInterrupt):
-            _serve(args)
-    finally:
-        signal.signal(signal.SIGTERM, previous)
+    with suppress(KeyboardInterrupt):
+        _serve(args)
 
 
 def _serve(args: "Namespace") -> None:

@@ -10,8 +10,10 @@ cost: the factor is easier to read after t.
 The judge is an untrained encoder, or one of yours. An encoder trained to be invariant to t cannot judge t.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -120,7 +122,7 @@ class Advise(Study):
         )
         return "\n".join(
             [f"# {plan.data}: augmentations for {self.method}\n", f"Judge: {judge}; {rows[0]['num']} test images.\n",
-             table, _READING.format(tolerance=self.tolerance), *_verdict(rows, kept, content, self.method, plan),
+             table, _READING.format(tolerance=self.tolerance), *verdict(rows, kept, content, self.method, plan.out),
              _doubts(rows, kept, readable(rows, content), self.tolerance)]
         ) + "\n"  # fmt: skip
 
@@ -140,17 +142,22 @@ def _doubts(rows: Sequence[Mapping[str, Any]], kept: Sequence[str], judged: Sequ
     return f"Not certain, as their intervals reach beyond the tolerance: {', '.join(unsure)}." if unsure else ""
 
 
-def _verdict(
-    rows: Sequence[Mapping[str, Any]], kept: Sequence[str], content: Sequence[str], method: str, plan: Plan
+def verdict(
+    rows: Sequence[Mapping[str, Any]], kept: Sequence[str], content: Sequence[str], method: str, out: Path
 ) -> list[str]:
+    """What to do next: the command that trains with the recipe or, where there is none, what would bring one."""
     blind = [name for name in content if name not in readable(rows, content)]
     lines = [f"The judge reads {', '.join(blind)} no better than chance: no advice about it."] if blind else []
     if kept:
-        yaml_file = plan.out / "advise.yaml"
+        yaml_file = out / "advise.yaml"
         return [*lines, f"Recipe: {', '.join(kept)}. unbraid train {method} --config {yaml_file}"]
     if len(blind) == len(content):
         return [*lines, "No recipe: give --judge a run that reads the content, or pretrained weights."]
-    return [*lines, "No recipe: every augmentation that changes images costs a factor more than is tolerated."]
+    costs = worst_costs(rows, content)
+    least = min(costs, key=lambda name: costs[name], default="")
+    refused = "No recipe: every augmentation that changes images costs a factor more than is tolerated"
+    hint = f"; {least} the least, and --tolerance {math.ceil(1000 * costs[least]) / 1000:g} takes it" if least else ""
+    return [*lines, f"{refused}{hint}."]
 
 
 def readable(rows: Sequence[Mapping[str, Any]], content: Sequence[str]) -> list[str]:
@@ -161,13 +168,16 @@ def readable(rows: Sequence[Mapping[str, Any]], content: Sequence[str]) -> list[
 
 def recipe(rows: Sequence[Mapping[str, Any]], content: Sequence[str], tolerance: float) -> list[str]:
     """The augmentations that change images and cost no readable content factor more than the tolerance."""
-    judged = readable(rows, content)
-    kept = []
-    for name in dict.fromkeys(row["augmentation"] for row in rows):
-        mine = [row for row in rows if row["augmentation"] == name]
-        if judged and mine[0]["pixels_moved"] > _SAME:
-            kept += [name] * all(row["cost"] <= tolerance for row in mine if row["column"] in judged)
-    return kept
+    return [name for name, cost in worst_costs(rows, content).items() if cost <= tolerance]
+
+
+def worst_costs(rows: Sequence[Mapping[str, Any]], content: Sequence[str]) -> dict[str, float]:
+    """What each augmentation that changes images costs the readable content factor that it costs most."""
+    judged, costs = readable(rows, content), dict[str, float]()
+    for row in rows:
+        if row["column"] in judged and row["pixels_moved"] > _SAME:
+            costs[row["augmentation"]] = max(costs.get(row["augmentation"], row["cost"]), row["cost"])
+    return costs
 
 
 @dataclass(frozen=True)
