@@ -13,6 +13,8 @@ from unbraid.errors import UserError, did_you_mean
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
 
+_NEEDLESS = {"--resume": " What was stopped goes on by itself: give the same command again"}  # other tools have it
+
 
 def parse(parser: "ArgumentParser", words: Sequence[str]) -> "Namespace":
     """Raises: UserError in place of the parser's own errors, with the nearest option for an unknown one."""
@@ -24,7 +26,8 @@ def parse(parser: "ArgumentParser", words: Sequence[str]) -> "Namespace":
     for word in words:
         option = word.partition("=")[0]
         if word.startswith("--") and option not in known:
-            raise UserError(f"{command} has no option {option!r}.{did_you_mean(option, known - {'--help', '-h'})}")
+            hint = _NEEDLESS.get(option) or did_you_mean(option, known - {"--help", "-h"})
+            raise UserError(f"{command} has no option {option!r}.{hint}")
     try:
         return parser.parse_args(_config_first(words))
     except ArgumentError as error:
