@@ -19,6 +19,15 @@ class Choice:
 
     options: tuple[Any, ...]
     ordered: bool = False
+    firm: bool = False  # narrowed by the user: not left by populations whose published rules leave ranges
+
+    def narrowed(self, low: float, high: float) -> "Choice":
+        """The options from ``low`` to ``high``. Raises: ValueError if there is none, or they are no numbers."""
+        if not all(isinstance(option, int | float) for option in self.options):
+            raise ValueError(f"its values are {', '.join(map(str, self.options))}, no numbers")
+        if not (kept := tuple(option for option in self.options if low <= option <= high)):
+            raise ValueError(f"none of its values is in there: {', '.join(f'{one:.3g}' for one in self.options)}")
+        return Choice(kept, self.ordered, firm=True)
 
     def sample(self, rng: np.random.Generator) -> Any:
         return self.options[int(rng.integers(len(self.options)))]
@@ -37,6 +46,13 @@ class Range:
     low: float
     high: float
     log: bool = False
+    firm: bool = False  # as in Choice
+
+    def narrowed(self, low: float, high: float) -> "Range":
+        """From ``low`` to ``high``, which may be wider. Raises: ValueError where a logarithm has no such range."""
+        if self.log and low <= 0:
+            raise ValueError("it is drawn evenly in its logarithm, which begins above 0")
+        return Range(low, high, self.log, firm=True)
 
     def sample(self, rng: np.random.Generator) -> float:
         if self.log:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -126,6 +127,41 @@ def test_a_population_of_no_worth_ends():
 def test_updates_of_a_generation(rows, batch, images, published, ours):
     assert pbt.num_updates(rows, batch, images, published=True) == published
     assert pbt.num_updates(rows, batch, images) == ours
+
+
+def test_a_range_of_ones_own_is_never_left():
+    names = ["beta=3.5..22", "lr=1e-4..0.05", "batch_size"]
+    for published in (True, False):
+        space, rng = pbt.search_space(Published, names, published=published), np.random.RandomState(0)
+        assert list(space) == ["beta", "batch_size", "lr"]
+        assert space["beta"].options[0] == 4.0
+        assert space["beta"].options[-1] == 22.0
+        assert max(space["lr"].options) > 0.01
+        hparams = pbt.draw(space, rng)
+        for _ in range(60):
+            hparams = pbt.explore(hparams, space, rng, published=published)
+            assert 4 <= hparams["beta"] <= 22
+            assert 1e-4 <= hparams["lr"] <= 0.05
+    wide = pbt.search_space(Varied, ["lr=1e-6..10"])["lr"]
+    assert (wide.low, wide.high, wide.log) == (1e-6, 10, True)
+
+
+@pytest.mark.parametrize(
+    ("word", "complaint"),
+    [
+        ("lr=1", "--explore takes NAME or NAME=LOW..HIGH, for example lr=1..20, not lr=1"),
+        ("lr=1..b", "--explore takes NAME or NAME=LOW..HIGH"),
+        ("lr=3..2", "lr cannot be explored in 3..2: a range begins at 0 at least, and below its end"),
+        ("lr=1..inf", "and below its end"),
+        ("lr=-1..1", "begins at 0 at least"),
+        ("lr=0..1", "drawn evenly in its logarithm"),
+        ("batch_size=9..10", "none of its values is in there: "),
+        ("loss=1..2", "no numbers"),
+    ],
+)
+def test_a_range_that_cannot_be(word, complaint):
+    with pytest.raises(UserError, match=re.escape(complaint)):
+        pbt.search_space(Varied, [word])
 
 
 def test_corrected_mutations_stay_in_range():

@@ -59,7 +59,7 @@ def add_options(parser: "ArgumentParser", words: Sequence[str], action: str, kin
     from unbraid.config import Settings, field_names, preset_values
     from unbraid.data.options import DataOptions
     from unbraid.population.config import PopulationSettings
-    from unbraid.population.pbt import searchable
+    from unbraid.population.pbt import explored_names, searchable
     from unbraid.population.presets import KINDS, PRESETS
 
     given = {word.partition("=")[0].removeprefix("--").replace("-", "_") for word in words if word.startswith("--")}
@@ -68,7 +68,7 @@ def add_options(parser: "ArgumentParser", words: Sequence[str], action: str, kin
     preset, data = value(words, "--preset"), value(words, "--data") or "digits"
     if preset in PRESETS and preset != f"published-{action}":
         raise UserError(f"--preset {preset} is of unbraid population {preset.removeprefix('published-')}")
-    if both := given & set(_values(words, "--explore")):
+    if both := given & set(explored_names(_values(words, "--explore"))):
         raise UserError(f"--{both.pop()} is given, and cannot be explored too: leave one of both out")
     published = PRESETS.get(preset or "", KINDS[action])
     member = preset_values(kind, data, None if preset in PRESETS else preset) | dict(published.member)
@@ -171,6 +171,7 @@ def shown(config: "PopulationConfig", folder: Path) -> Iterator[None]:
     from rich.console import Console
     from rich.live import Live
 
+    from unbraid.population.pbt import explored_names
     from unbraid.population.table import LiveTable
 
     console = Console(stderr=True)
@@ -179,6 +180,7 @@ def shown(config: "PopulationConfig", folder: Path) -> Iterator[None]:
         return
     settings = config.settings
     later = settings.members * (settings.generations - 1)
-    table = LiveTable(folder, (settings.first_members or settings.members) + later, settings.explore or [])
+    names = explored_names(settings.explore or [])
+    table = LiveTable(folder, (settings.first_members or settings.members) + later, names)
     with Live(get_renderable=table, console=console, refresh_per_second=1):
         yield

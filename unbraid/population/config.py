@@ -24,7 +24,7 @@ class PopulationSettings:
     until_converged: bool = hp(False, doc="end once the best fitness is flat for six generations, or is below 0.1")
     images: int = hp(0, doc="images a member trains on in a generation; 0: one pass, and at least 10,000")
     cutoff: float = hp(0.2, doc="share of the members that is replaced in each generation, at most 0.5")
-    explore: list[str] | None = hp(None, doc="hyper-parameters to draw and perturb; default: all with a search range")
+    explore: list[str] | None = hp(None, doc="hyper-parameters to draw and perturb, each NAME or NAME=LOW..HIGH")
     fidelity: Fidelity = hp(
         "published",
         doc="as in the paper's code; fixed: what is drawn stays in its range. The members' losses have --numerics",

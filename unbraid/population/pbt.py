@@ -56,22 +56,50 @@ def search_space(config: Any, names: Sequence[str] | None = None, *, published: 
 
     Unless published, step sizes of a grid end at 0.01, not at 1 where every network diverges.
 
+    Args:
+        names: Those to explore, each a name or ``name=low..high``, which is never left; default: all with a range.
+
     Raises:
-        UserError: On a name without a range, or if there is none at all.
+        UserError: On a name without a range, or a range that cannot be, or if there is none at all.
     """
     ranges = searchable(config)
-    for name in names or ():
+    least = {field.name: field.metadata.get("least", 0) for field in dataclasses.fields(config)}
+    for word in ranges if names is None else names:
+        name, _, bounds = word.partition("=")
         if name not in ranges:
             raise UserError(f"{name!r} is no hyper-parameter with a range to explore.{did_you_mean(name, ranges)}")
-    space = {name: ranges[name] for name in _ordered(ranges, _DRAWN_FIRST) if names is None or name in names}
+        if bounds:
+            ranges[name] = _narrowed(ranges[name], name, bounds, least[name])
+    asked = ranges if names is None else explored_names(names)
+    space = {name: ranges[name] for name in _ordered(ranges, _DRAWN_FIRST) if name in asked}
     if not space:
         why = f"all that have a range were given: {', '.join(ranges)}" if ranges else "the method gives none a range"
         raise UserError(f"there is no hyper-parameter to explore: {why}")
     lr = space.get("lr")
-    if isinstance(lr, Choice) and not published:
+    if isinstance(lr, Choice) and not (published or lr.firm):
         small = tuple(value for value in lr.options if value <= _MOST_LR)
         space["lr"] = Choice(small or lr.options, lr.ordered)
     return space
+
+
+def explored_names(words: Sequence[str]) -> list[str]:
+    """``beta=1..20`` is the name ``beta`` with a range."""
+    return [word.partition("=")[0] for word in words]
+
+
+def _narrowed(search: Choice | Range, name: str, bounds: str, least: int | float) -> Choice | Range:
+    try:
+        low, high = map(float, bounds.split(".."))
+    except ValueError:
+        raise UserError(
+            f"--explore takes NAME or NAME=LOW..HIGH, for example {name}=1..20, not {name}={bounds}"
+        ) from None
+    try:
+        if not least <= low < high < math.inf:
+            raise ValueError(f"a range begins at {least} at least, and below its end")
+        return search.narrowed(low, high)
+    except ValueError as error:
+        raise UserError(f"{name} cannot be explored in {bounds}: {error}") from None
 
 
 def searchable(config: Any) -> dict[str, Choice | Range]:
@@ -98,8 +126,8 @@ def explore(
     """Each number times a random factor; names are drawn anew.
 
     Published: beta is rounded up, batches end at 1024, and at 2, since batch normalisation fails on 1; these two and
-    the step size have no other end. Otherwise, and for hyper-parameters that the paper does not explore, every number
-    stays in its range.
+    the step size have no other end. Otherwise, for hyper-parameters that the paper does not explore, and where the user
+    gave a range, every number stays in it.
 
     Args:
         multiple: What the batch size must be a multiple of.
@@ -115,7 +143,7 @@ def explore(
         product = FACTORS[rng.randint(len(FACTORS))] * value
         whole = isinstance(value, int) or (published and name == "beta")
         new = type(value)(math.ceil(product)) if whole else product
-        free = published and name in _DRAWN_FIRST
+        free = published and name in _DRAWN_FIRST and not search.firm
         if not free:
             new = _bounded(new, search)
         if name == "batch_size":
