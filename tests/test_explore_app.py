@@ -135,6 +135,7 @@ def test_the_host_that_is_served(host, asked, code):
 
 def test_a_request_to_end_and_ctrl_c_before_the_page_is_open(monkeypatch, capsys):
     before = signal.getsignal(signal.SIGTERM)
+    interrupt = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in background jobs
     monkeypatch.setattr(app, "check_address", lambda host, port: None)
     for number in (signal.SIGTERM, signal.SIGINT):
         monkeypatch.setattr(
@@ -143,6 +144,7 @@ def test_a_request_to_end_and_ctrl_c_before_the_page_is_open(monkeypatch, capsys
         assert cli.main(["explore", "runs/x"]) == 0
         assert capsys.readouterr() == ("", "")
         assert signal.getsignal(signal.SIGTERM) is before
+    signal.signal(signal.SIGINT, interrupt)
 
 
 def test_the_command_ends_with_ctrl_c(monkeypatch, capsys):

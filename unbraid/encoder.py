@@ -74,16 +74,17 @@ class Encoder:
 
 
 def load(path: os.PathLike[str] | str, device: torch.device | str = "cpu") -> Encoder:
-    """The encoder of a run directory; a run that is not finished is said to be so.
+    """The encoder of a run directory; one that is not trained to its end is said to be so.
 
     Raises:
         UserError: If there is none, or it is damaged.
     """
     run = RunDir(path)
     encoder = encoder_of(run, device)
-    if not run.is_done():
-        state = checkpoint.load_state(run.checkpoint)
-        _log.warning("%s is not finished: its encoder after %d of %d steps", path, state["step"], state["num_steps"])
+    state = checkpoint.load_state(run.checkpoint)
+    step, num_steps = state.get("step", 0), state.get("num_steps", 0)
+    if step < num_steps:
+        _log.warning("%s is not finished: its encoder after %d of %d steps", path, step, num_steps)
     return encoder
 
 
