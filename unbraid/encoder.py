@@ -80,16 +80,6 @@ def load(path: os.PathLike[str] | str, device: torch.device | str = "cpu") -> En
         UserError: If there is none, or it is damaged.
     """
     run = RunDir(path)
-    encoder = encoder_of(run, device)
-    state = checkpoint.load_state(run.checkpoint)
-    step, num_steps = state.get("step", 0), state.get("num_steps", 0)
-    if step < num_steps:
-        _log.warning("%s is not finished: its encoder after %d of %d steps", path, step, num_steps)
-    return encoder
-
-
-def encoder_of(run: RunDir, device: torch.device | str = "cpu") -> Encoder:
-    """What ``load`` gives, of a run at work as well."""
     config = open_config(run)
     recover_folder(run.checkpoint)
     if not run.checkpoint.is_dir():
@@ -97,6 +87,10 @@ def encoder_of(run: RunDir, device: torch.device | str = "cpu") -> Encoder:
     spec = read_json(run.spec, DataSpec.from_dict)
     method = build(dataclasses.replace(config, hparams=_offline(config.hparams)), spec)
     method.load_state_dict(checkpoint.load_weights(run.checkpoint))
+    state = checkpoint.load_state(run.checkpoint)
+    step, num_steps = state.get("step", 0), state.get("num_steps", 0)
+    if step < num_steps:
+        _log.warning("%s is not finished: its encoder after %d of %d steps", path, step, num_steps)
     return Encoder(method.to(device).to(memory_format=torch.channels_last).eval(), config, spec)
 
 

@@ -10,7 +10,7 @@ import torch
 from unbraid import checkpoint
 from unbraid.config import RunConfig
 from unbraid.encode import encode_dataset
-from unbraid.encoder import encoder_of, load_data
+from unbraid.encoder import load, load_data
 from unbraid.metrics import check_names, everyday, score
 from unbraid.metrics.bias import aligned_values
 from unbraid.records import Record, RunDir, Score, keep_lines, read_lines
@@ -39,7 +39,7 @@ def evaluate(
             and retrieval.
     """
     check_names([name for name in metrics or () if name != "all"])
-    encoder = encoder_of(run, device)
+    encoder = load(run.path, device)
     dataset = dataset or load_data(encoder.config)
     codes = encode_dataset(encoder.method, dataset)
     codes.save(run.codes)

@@ -72,7 +72,7 @@ class World:
         patch.setattr(rpu, "run_population", self.run_population)
         patch.setattr(rpu, "export_agreed", lambda run, folder, agreement, dataset: self.export(run, folder))
         patch.setattr(rpu, "export_network", self.export)
-        patch.setattr(rpu, "encoder_of", self.network)
+        patch.setattr(rpu, "load", self.load)
         patch.setattr(rpu, "evaluate", lambda *args, **options: [])
 
     def run_population(self, config: PopulationConfig, folder: Path, executor: Serial) -> Population:
@@ -88,8 +88,8 @@ class World:
         folder.mkdir(parents=True, exist_ok=True)
         return RunDir(folder)
 
-    def network(self, run: RunDir):
-        place = run.path
+    def load(self, path: Path):
+        place = Path(path)
         name = place.name if place.parent.name[:4] != "leaf" else f"{place.parent.name}/{place.name}"
         return encoder_of(self.finds[name.removesuffix("-model")], DATA)
 

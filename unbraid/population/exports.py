@@ -7,7 +7,7 @@ import numpy as np
 
 from unbraid import checkpoint
 from unbraid.atomic import atomic_folder, recover_folder
-from unbraid.encoder import encoder_of
+from unbraid.encoder import load
 from unbraid.population.fitness import Agreement
 from unbraid.records import RunDir
 from unbraid.tables import Dataset
@@ -21,7 +21,7 @@ def export_network(run: RunDir, folder: Path, network: int | None = None) -> Run
     recover_folder(folder)
     if folder.is_dir():
         return RunDir(folder)
-    encoder = encoder_of(run)
+    encoder = load(run.path)
     if network is not None and isinstance(encoder.method, Ensemble):
         encoder.method.choose(network)
     with atomic_folder(folder) as temporary:
@@ -43,7 +43,7 @@ def choose_agreed(run: RunDir) -> None:
         return
     with np.load(run.path / "udr.npz") as kept:
         best = int(kept["scores"].argmax())
-    method = encoder_of(run).method
+    method = load(run.path).method
     assert isinstance(method, Ensemble)
     method.choose(best)
     optimizers, state = checkpoint.load_optimizers(run.checkpoint), checkpoint.load_state(run.checkpoint)
@@ -55,5 +55,5 @@ def export_agreed(run: RunDir, folder: Path, agreement: Agreement, dataset: Data
     recover_folder(folder)
     if folder.is_dir():
         return RunDir(folder)
-    scores = agreement.scores(encoder_of(run).method, dataset)
+    scores = agreement.scores(load(run.path).method, dataset)
     return export_network(run, folder, int(np.argmax(scores)))

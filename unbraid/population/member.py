@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from unbraid.encoder import encoder_of, open_config
+from unbraid.encoder import load, open_config
 from unbraid.population.config import PopulationConfig
 from unbraid.population.fitness import find_fitness
 from unbraid.records import RunDir, read_json, write_json
@@ -46,7 +46,7 @@ def _train(run: RunDir, population: PopulationConfig) -> None:
 
 def _train_and_judge(run: RunDir, population: PopulationConfig) -> float:
     accelerator, dataset = train_weights(open_config(run), run)
-    encoder = encoder_of(run, accelerator.device)
+    encoder = load(run, accelerator.device)
     if not all(bool(torch.isfinite(value).all()) for value in encoder.method.state_dict().values()):
         raise DivergedError("a weight is no longer finite")
     judge = find_fitness(population.settings.fitness, **population.fitness_options)

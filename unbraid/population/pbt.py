@@ -64,7 +64,7 @@ def search_space(config: Any, names: Sequence[str] | None = None, *, published: 
     """
     ranges = searchable(config)
     least = {field.name: field.metadata.get("least", 0) for field in dataclasses.fields(config)}
-    for word in ranges if names is None else names:
+    for word in names or ():
         name, _, bounds = word.partition("=")
         if name not in ranges:
             raise UserError(f"{name!r} is no hyper-parameter with a range to explore.{did_you_mean(name, ranges)}")

@@ -38,7 +38,7 @@ import numpy as np
 from jaxtyping import Float64, Int64
 
 from unbraid.atomic import atomic_file
-from unbraid.encoder import encoder_of, load_data
+from unbraid.encoder import load, load_data
 from unbraid.errors import UserError
 from unbraid.evaluation import evaluate
 from unbraid.population.config import PopulationConfig
@@ -209,7 +209,7 @@ class _Work:
         if not path.is_file():
             whole = len(rows) == len(self.dataset)
             images = self.dataset.images if whole else self.dataset.images[rows]
-            surrogate_labels(encoder_of(model).method, images, self.config.settings.fidelity).save(path)
+            surrogate_labels(load(model.path).method, images, self.config.settings.fidelity).save(path)
         return Labels.load(path)
 
     def bundles(self, leaves: Sequence[Leaf]) -> list[str]:
@@ -239,10 +239,7 @@ class _Work:
     def _labels_of(self, leaf: Leaf, rows: Rows) -> Float64[np.ndarray, "n a"]:
         """Side by side, of every network of a leaf run, also on rows that it was not trained on."""
         images = self.dataset.images[rows]
-        methods = [encoder_of(RunDir(step.model)).method for step in leaf.steps]
-        means = [
-            posterior(one, images)[0][:, step.labels.dimensions] for one, step in zip(methods, leaf.steps, strict=True)
-        ]
+        means = [posterior(load(step.model).method, images)[0][:, step.labels.dimensions] for step in leaf.steps]
         return np.concatenate(means, axis=1).astype(np.float64)
 
 
