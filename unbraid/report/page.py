@@ -73,13 +73,17 @@ class Section:
 
     @property
     def parts(self) -> list[tuple[str, str]]:
-        """What the section is made of: the end of each part's anchor, and its title."""
+        """What there is something to show of: the end of each part's anchor, and its title."""
         views = [view for group in self.groups for view in group]
         shown = {
             "selection": self.selection is not None,
             "bias": any(view.bias for view in views),
-            "traversals": any(view.traversal for view in views),
             "partitions": any(view.partitions for view in views),
+            "strips": any(view.strips for view in views),
+            "swaps": any(view.swap for view in views),
+            "traversals": any(view.traversal for view in views),
+            "maps": any(view.map_caption for view in views),
+            "curves": any(view.curves for view in views),
         }
         return [(part, title) for part, title in _PARTS.items() if shown.get(part, True)]
 
