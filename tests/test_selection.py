@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from unbraid.metrics.intervals import sum_of_shares
 from unbraid.selection import accuracies, selected
 
 ALIGNED = np.eye(2, dtype=bool)
@@ -25,15 +26,15 @@ LINES = [
 
 
 def test_accuracies_by_hand():
-    found = accuracies(np.array([[50.0, 50], [50, 0]]), np.array([[50.0, 25], [20, 0]]), ALIGNED)
-    assert found["plain"][0] == pytest.approx(95 / 150)
-    assert found["balanced"][0] == pytest.approx((75 / 100 + 20 / 50) / 2)
-    assert found["unbiased"][0] == pytest.approx((1 + 0.5 + 0.4) / 3)  # the empty cell is left out
-    assert found["worst group"][0] == pytest.approx(0.4)
-    assert found["aligned"][0] == 1
-    assert found["conflicting"][0] == pytest.approx(45 / 100)
-    assert found["gap"][0] == pytest.approx(0.55)
-    assert found["plain"][1] == pytest.approx(1.96 * np.sqrt(95 / 150 * 55 / 150 / 150))
+    found = accuracies(np.array([[50, 50], [50, 0]]), np.array([[50, 25], [20, 0]]), ALIGNED)
+    assert found["plain"].value == pytest.approx(95 / 150)
+    assert found["balanced"].value == pytest.approx((75 / 100 + 20 / 50) / 2)
+    assert found["unbiased"].value == pytest.approx((1 + 0.5 + 0.4) / 3)  # the empty cell is left out
+    assert found["worst group"].value == pytest.approx(0.4)
+    assert found["aligned"].value == 1
+    assert found["conflicting"].value == pytest.approx(45 / 100)
+    assert found["gap"].value == pytest.approx(0.55)
+    assert found["plain"].with_interval() == pytest.approx(sum_of_shares(np.array([95]), np.array([150]), np.ones(1)))
 
 
 def test_three_rules():
@@ -57,6 +58,6 @@ def test_without_bias_and_without_validation():
 
 
 def test_where_alignment_is_a_tie_neither_is_defined():
-    found = accuracies(np.full((2, 2), 50.0), np.full((2, 2), 25.0), np.array([[True, False], [False, False]]))
+    found = accuracies(np.full((2, 2), 50), np.full((2, 2), 25), np.array([[True, False], [False, False]]))
     assert {"aligned", "conflicting", "gap"}.isdisjoint(found)
-    assert found["unbiased"][0] == 0.5
+    assert found["unbiased"].value == 0.5

@@ -12,6 +12,7 @@ from unbraid.errors import DataError
 from unbraid.metrics import bias, score
 from unbraid.metrics.bias import accuracy, calibration_error
 from unbraid.records import Score
+from unbraid.selection import selected
 from unbraid.tables import Codes, DataSpec
 
 NAMES = ["plain", "balanced", "unbiased", "worst group", "aligned", "conflicting", "gap"]
@@ -295,3 +296,22 @@ def test_groups_of_one_row_that_are_all_right_are_not_certain():
         one = run(codes_of(truth, colour, truth))[name]
         assert one.high - one.low > 0.1
         assert one.low <= one.value <= one.high
+
+
+@pytest.mark.parametrize("wrong", [0, 5, 200])
+def test_the_last_step_has_the_numbers_of_the_accuracies_while_training(wrong: int) -> None:
+    codes = random_codes()
+    truth, colour, answers = (column[120:].copy() for column in (*codes.columns.values(), codes.logits.argmax(1)))
+    answers[:wrong] = (truth[:wrong] + 1) % 3
+    if not wrong:
+        answers = truth
+    scores = run(codes_of(truth, colour, answers))
+    rows, right = np.zeros((2, 3, 3), dtype=int)
+    np.add.at(rows, (truth, colour), 1)
+    np.add.at(right, (truth, colour), truth == answers)
+    line = {"step": 7, "split": "test", "rows": rows.tolist(), "right": right.tolist()}
+    for one in selected([line], "digit", np.eye(3, dtype=bool), bias="colour"):
+        other = scores[one.variant.split(",")[0]]
+        assert (one.value, one.low, one.high) == pytest.approx((other.value, other.low, other.high))
+        assert one.over == other.over
+        assert one.low < one.high

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int64
 from unbraid.errors import DataError
 from unbraid.metrics import metric
 from unbraid.metrics.estimators import LINEAR
-from unbraid.metrics.intervals import NUM_GROUPS, bootstrap_mean, jackknife, sum_of_shares, within
+from unbraid.metrics.intervals import NUM_GROUPS, bootstrap_mean, jackknife, least_share, sum_of_shares, within
 from unbraid.metrics.tasks import problem
 from unbraid.records import Score
 from unbraid.tables import Codes
@@ -247,8 +247,6 @@ def _worst(
     columns: tuple[str, str],
     rng: np.random.Generator,
 ) -> dict[str, Any]:
-    from scipy import stats
-
     truth = test.columns[columns[0]]
     groups, strata, counts = np.unique(cells, return_inverse=True, return_counts=True)
 
@@ -257,16 +255,14 @@ def _worst(
 
     hits = right(answers)
     worst = int(np.argmin(hits / counts))
-    tail = 1 - 0.975 ** (1 / len(groups))  # of each end of each group: all hold together in 95 %
-    low = np.where(hits > 0, stats.beta.ppf(tail, np.maximum(hits, 1), counts - hits + 1), 0.0)
-    high = np.where(hits < counts, stats.beta.ppf(1 - tail, hits + 1, np.maximum(counts - hits, 1)), 1.0)
+    value, low, high = least_share(hits, counts)
     chance = [(right(rng.permutation(answers)) / counts).min() for _ in range(_NUM_SHUFFLES)]
     row = np.argmax(strata == worst)
     where = ", ".join(_named(test, name, int(test.columns[name][row])) for name in columns)
     return {
-        "value": float(hits[worst] / counts[worst]),
-        "low": float(low.min()),
-        "high": float(high.min()),
+        "value": value,
+        "low": low,
+        "high": high,
         "chance": float(np.mean(chance)),
         "num": len(strata),
         "note": f"{where}: {counts[worst]} rows, of {len(groups)} groups; the interval is about the truly worst one",

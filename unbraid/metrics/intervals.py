@@ -109,6 +109,19 @@ def sum_of_shares(
     return value, value - float(reach[0]), value + float(reach[1])
 
 
+def least_share(num_hits: Int[np.ndarray, " s"], counts: Int[np.ndarray, " s"]) -> tuple[float, float, float]:
+    """The least of the shares of S strata and both ends of an interval about that of the truly worst stratum.
+
+    Clopper and Pearson's ends, so far out that those of all strata hold together in 95 % (Sidak).
+    """
+    from scipy import stats
+
+    tail = 1 - 0.975 ** (1 / len(counts))
+    low = np.where(num_hits > 0, stats.beta.ppf(tail, np.maximum(num_hits, 1), counts - num_hits + 1), 0.0)
+    high = np.where(num_hits < counts, stats.beta.ppf(1 - tail, num_hits + 1, np.maximum(counts - num_hits, 1)), 1.0)
+    return float((num_hits / counts).min()), float(low.min()), float(high.min())
+
+
 def within(value: float, ends: Ends, least: float = -np.inf, most: float = 1.0) -> Ends:
     """The same ends, but inside what is possible, and for rounding not on the wrong side of the value."""
     low, high = ends
