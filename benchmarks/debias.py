@@ -71,7 +71,7 @@ def bare_step() -> Callable[[], None]:
 
     def run():
         optimizer.zero_grad(set_to_none=True)
-        sum(F.cross_entropy(network(one.x), one.label) for network in networks).backward()
+        torch.stack([F.cross_entropy(network(one.x), one.label) for network in networks]).sum().backward()
         optimizer.step()
 
     return run

@@ -25,10 +25,10 @@ from torch.utils.data import DataLoader, TensorDataset
 from unbraid import augment
 from unbraid.loader import Loader
 from unbraid.losses.partition import contrast_of_subsets, imbalance
-from unbraid.methods import method
+from unbraid.methods.ip_irm import IPIRM
 from unbraid.partitions.features import Stored
 from unbraid.partitions.learned import Schedule, learned
-from unbraid.partitions.problem import FeatureBatch, Problem
+from unbraid.partitions.problem import FeatureBatch, Problem, mean_penalty
 
 FEATURES, LARGE, BATCH, SEARCH_BATCH, DIM, T = 5_000, 100_000, 256, 3096, 128, 0.5
 
@@ -122,7 +122,7 @@ def problem(z1: Tensor, z2: Tensor, *, published: bool) -> Problem:
         batches=Stored(z1, z2, None, SEARCH_BATCH, torch.Generator().manual_seed(0)),
         terms=lambda b, w: contrast_of_subsets(b.first, b.second, w, temperature=T, penalty_temperature=T, **options),
         constraint=lambda q: imbalance(q, "relaxed", published=published),
-        v_rex=False,
+        penalty=mean_penalty,
         penalty_weight=0.5,
     )
 
@@ -188,7 +188,7 @@ def of_a_whole_step(rounds: int = 5) -> tuple[float, float]:
     """Seconds with sampling, views, network, loss with eight partitions and optimiser; of the network alone."""
     from unbraid.tables import Dataset, DataSpec
 
-    num, kind = 512, method("ip-irm")
+    num, kind = 512, IPIRM
     spec = DataSpec(name="noise", image_shape=(3, 32, 32), num_train=num, sizes={})
     pixels = torch.randint(256, (num, 32, 32, 3), dtype=torch.uint8).numpy()
     dataset = Dataset(spec=spec, images=pixels, columns={}, split=torch.zeros(num, dtype=torch.uint8).numpy())
@@ -215,7 +215,7 @@ def of_a_whole_step(rounds: int = 5) -> tuple[float, float]:
 
     def bare() -> None:
         model.zero_grad(set_to_none=True)
-        sum(model.outputs(view).sum() for view in views.unbind(1)).backward()
+        torch.stack([model.outputs(view).sum() for view in views.unbind(1)]).sum().backward()
 
     times = [(seconds(lambda: model.update(next(batches), step)), seconds(bare)) for _ in range(rounds + 1)][1:]
     whole, alone = zip(*times)

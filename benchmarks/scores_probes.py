@@ -61,11 +61,11 @@ def one_by_one(codes: Codes, epochs: int) -> None:
     for name, size in codes.spec.sizes.items():
         rows = TensorDataset(F.normalize(torch.as_tensor(train.z)), torch.as_tensor(train.columns[name]))
         first, second = train_test_split(np.arange(len(rows)), test_size=0.1, random_state=0)
-        loaders = [
+        loader, held_out = (
             DataLoader(torch.utils.data.Subset(rows, part.tolist()), batch_size=128, shuffle=True)
             for part in (first, second)
-        ]
-        train_one(network(train.z.shape[1], size), *loaders, epochs)
+        )
+        train_one(network(train.z.shape[1], size), loader, held_out, epochs)
 
 
 def network(dim: int, size: int) -> nn.Sequential:
