@@ -20,7 +20,7 @@ class Config:
     width: int = hp(64, least=1, search=choice(32, 64, 128), doc="")
     beta: int = hp(4, search=grid(1, 2, 4, 8, 16), doc="")
     rate: float = hp(1e-3, search=log_uniform(1e-5, 1e-1), doc="")
-    share: float = hp(0.5, search=uniform(0.2, 0.9), doc="")
+    share: float = hp(0.5, most=1, search=uniform(0.2, 0.9), doc="")
     epochs: int = hp(20, doc="")
     mode: Literal["a", "b"] = hp("a", doc="")
     names: list[str] | None = hp(None, doc="")
@@ -96,6 +96,7 @@ WRONG = {
     "list": ({"names": "xy"}, "vae: names must be list[str] | None, not 'xy'"),
     "in a list": ({"names": [1]}, "vae: names must be list[str] | None, not [1]"),
     "low": ({"width": 0}, "vae: width must be at least 1"),
+    "high": ({"share": 1.5}, "vae: share must be at least 0, and at most 1, not 1.5"),
     "negative": ({"epochs": -1}, "vae: epochs must be at least 0"),
     "NaN": ({"rate": math.nan}, "vae: rate must be at least 0"),
     "infinite": ({"rate": math.inf}, "vae: rate must be at least 0, and finite, not inf"),

@@ -80,9 +80,16 @@ def log_uniform(low: float, high: float) -> Range:
     return Range(low, high, log=True)
 
 
-def hp(default: Any, *, doc: str, search: Choice | Range | None = None, least: int | float = 0) -> Any:
-    """A field of a ``Config``. Without ``search`` the number is never explored; below ``least`` it is refused."""
-    return dataclasses.field(default=default, metadata={"doc": doc, "search": search, "least": least})
+def hp(
+    default: Any,
+    *,
+    doc: str,
+    search: Choice | Range | None = None,
+    least: int | float = 0,
+    most: int | float = math.inf,
+) -> Any:
+    """A field of a ``Config``. Without ``search`` the number is never explored; out of its bounds it is refused."""
+    return dataclasses.field(default=default, metadata={"doc": doc, "search": search, "least": least, "most": most})
 
 
 def sample(config: Any, rng: np.random.Generator) -> Any:
@@ -104,14 +111,16 @@ def parse(config_type: type, values: Mapping[str, Any], *, owner: str) -> Any:
         UserError: On an unknown name, or a value of the wrong type or too low; ``owner`` is named in the message.
     """
     hints = typing.get_type_hints(config_type)
-    known = {f.name: f.metadata.get("least", 0) for f in dataclasses.fields(config_type)}
+    known = {f.name: f.metadata for f in dataclasses.fields(config_type)}
     for name, value in values.items():
         if name not in known:
             raise UserError(f"{owner} has no hyper-parameter {name!r}.{did_you_mean(name, known)}")
         if not _fits(value, hints[name]):
             raise UserError(f"{owner}: {name} must be {_say(hints[name])}, not {value!r}")
-        if isinstance(value, int | float) and not known[name] <= value < math.inf:
-            raise UserError(f"{owner}: {name} must be at least {known[name]}, and finite, not {value!r}")
+        least, most = known[name].get("least", 0), known[name].get("most", math.inf)
+        if isinstance(value, int | float) and not (least <= value <= most and value < math.inf):
+            end = "finite" if most == math.inf else f"at most {most}"
+            raise UserError(f"{owner}: {name} must be at least {least}, and {end}, not {value!r}")
     floats = {name: float(value) for name, value in values.items() if hints[name] is float}
     return config_type(**{**values, **floats})
 

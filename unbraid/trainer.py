@@ -238,7 +238,9 @@ class Trainer:
                 groups = self.optimizers[name].state_dict()["param_groups"]
                 self.optimizers[name].load_state_dict({"state": saved["state"], "param_groups": groups})
         except (RuntimeError, KeyError) as error:
-            reason = str(error).splitlines()[0]
+            reason = " ".join(str(error).split("\n")[:2]).replace(
+                "\t", ""
+            )  # torch's second line is the first that differs
             raise UserError(f"the weights of {folder.parent} do not fit this method and data ({reason})") from None
         return state
 

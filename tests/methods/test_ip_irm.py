@@ -202,6 +202,45 @@ def test_before_the_first_search_the_whole_batch_is_the_loss():
     assert len(model.partitions) == 1
 
 
+def test_the_baselines_seek_no_partition_and_have_the_losses_of_simclr():  # G11
+    model = build(finder="none", tau_plus=0.1)
+    begin(model, 0, 1)
+    assert len(model.partitions) == 0
+    model.outputs = lambda x: F.normalize(x.flatten(1) @ tiny_weight().T)
+    pictures = torch.stack(views(6), dim=1)[:, :, None, None]
+    batch, found = Batch(torch.arange(6), pictures[:, 0], pictures), {}
+    model.update(batch, lambda _, terms, *, log: found.update(terms))
+    assert found["whole"].item() == pytest.approx(GOLDEN["G11"]["debiased_tau_plus_01"]["loss"], **EXACT)
+    model.cfg = dataclasses.replace(model.cfg, tau_plus=0.0)
+    model.update(batch, lambda _, terms, *, log: found.update(terms))
+    assert found["whole"].item() == pytest.approx(GOLDEN["G11"]["standard"]["loss"], **EXACT)
+
+
+@pytest.mark.parametrize("preset", [name for name in IPIRM.presets if name.endswith(("-simclr", "-dcl", "-baseline"))])
+def test_presets_of_baselines(preset):
+    cfg = RunConfig.make("ip-irm", preset.partition("-")[0], preset=preset)
+    hparams = cfg.hparams
+    assert (hparams.finder, hparams.temperature, hparams.epochs) == ("none", 0.5, 400)
+    assert hparams.tau_plus == (0.1 if preset.endswith("dcl") else 0)
+    assert hparams.mixup == ("mixup" in preset)
+    assert cfg.settings.views == ("ip-irm-32" if preset.startswith("stl10") else "ip-irm")
+
+
+def test_a_longer_training_goes_on_from_a_shorter_one():
+    first, longer, shorter = build(epochs=2), build(epochs=4), build(epochs=1)
+    begin(first, 0, 1)
+    for model in (longer, shorter):
+        model.load_state_dict(first.state_dict())
+    assert torch.equal(longer.partitions, first.partitions)
+    assert torch.equal(shorter.partitions, first.partitions[1:])  # the newest
+    begin(longer, 2, 3)
+    assert longer.bank.epochs.tolist() == [0, 1, 2, 3]
+    assert torch.equal(longer.partitions[:2], first.partitions)
+    other = IPIRM(first.cfg, dataclasses.replace(tiny_dataset(SMALL).spec, num_train=10))
+    with pytest.raises(RuntimeError, match="size mismatch for bank.environments"):
+        other.load_state_dict(first.state_dict())
+
+
 @pytest.mark.parametrize(
     "values",
     [
@@ -237,6 +276,8 @@ def test_options_search_and_train(values):
         ({"objective": "vicreg"}, "objective vicreg has no logits for penalty irm; use penalty v-rex"),
         ({"objective": "vicreg", "penalty": "v-rex", "mixup": True}, "has no mixup form"),
         ({"finder": "clusters", "search_online": True}, "needs features of all images at once"),
+        ({"tau_plus": 1.0}, "tau_plus 1.0 must be a share below 1"),
+        ({"tau_plus": 0.1, "mixup": True}, "of objective simclr without mixup"),
         ({"search_mixup": True}, "search_mixup needs search_online"),
         ({"num_environments": 300}, "more than the 256"),
         ({"fidelity": "fixd"}, "not 'fixd'. Did you mean 'fixed'"),

@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 from fake_training import RecordingStep, tiny_batch, tiny_dataset, tiny_loader
 
+from unbraid.errors import UserError
 from unbraid.methods.jtt import JTT, Config
 
 SMALL = (3, 16, 16)
@@ -17,6 +18,11 @@ def build(**values):
 
 def begin(model, epoch):
     model.begin_epoch(epoch, tiny_loader(model, SMALL).in_order(10), lambda *_: None)
+
+
+def test_the_first_stage_leaves_epochs_for_the_second():
+    with pytest.raises(UserError, match="with 4 of 4 epochs in the first stage none is left for the second network"):
+        build(epochs=4, identification_epochs=4)
 
 
 def test_the_first_stage_trains_the_first_network_alone():

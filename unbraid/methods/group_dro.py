@@ -35,7 +35,7 @@ from unbraid.types import Batch, Method, Needs, Step
 @dataclass(frozen=True, kw_only=True)
 class Config:
     epochs: int = hp(100, doc="passes over the train split")
-    batch_size: int = hp(256, least=1, search=choice(64, 128, 256), doc="images in a batch")
+    batch_size: int = hp(256, least=2, search=choice(64, 128, 256), doc="images in a batch")
     backbone: str = hp("resnet18", doc="mlp, mlp-wide, resnet18, resnet18-cifar, resnet50, small, tiny or timm:<model>")
     weights: str = hp("none", doc='initial weights: "none", "imagenet", or a file (MoCo v2, torchvision)')
     augment: bool = hp(False, doc="train on a random crop and flip of each image, or other --views")

@@ -31,7 +31,10 @@ Differences
        weights of the penalty, which were chosen for the published penalty.
     12. Crops keep the size of the images. In the presets of STL-10 they are made 32 wide, of images of 96 pixels at
        which tests are, as published; stl10:size=32 makes all images smaller beforehand.
-    13. With mixup and without search_mixup, a partition is sought with the loss of images that are not mixed, as
+    13. The presets -simclr, -dcl and -mixup-baseline are the published code's baselines: the same network without
+       partitions, plain, debiased (Chuang et al. 2020), or with mixup at a temperature of 0.5. Published scripts are
+       those with mixup, of STL-10 and CIFAR-100.
+    14. With mixup and without search_mixup, a partition is sought with the loss of images that are not mixed, as
        published.
 Logged
     whole  environments  penalty  (weighted, as optimised)  left_out  (subsets of less than two images)
@@ -49,6 +52,7 @@ from torch.optim import Adam, Optimizer
 
 from unbraid.errors import UserError, did_you_mean
 from unbraid.hparams import choice, hp, log_uniform
+from unbraid.losses import nt_xent
 from unbraid.losses.partition import Constraint, SubsetTerms, imbalance
 from unbraid.losses.partition_mixup import mixed, mixing
 from unbraid.nets import mlp
@@ -77,6 +81,7 @@ class Config:
     projection_dim: int = hp(128, least=1, doc="width of the projection that the loss sees")
     objective: Literal["simclr", "simsiam", "vicreg", "barlow-twins"] = hp("simclr", doc="the self-supervised loss")
     temperature: float = hp(0.5, least=0.02, search=log_uniform(0.05, 1.0), doc="of simclr's loss")
+    tau_plus: float = hp(0.0, doc="simclr: as of method simclr, in the loss of the whole batch; published 0.1")
     mixup: bool = hp(False, doc="simclr: first views are mixed with others of the same environment")
     mixup_alpha: float = hp(1.0, least=1e-3, doc="shares are drawn from Beta(alpha, alpha)")
     global_contrast: bool = hp(True, doc="add the loss of the whole batch")
@@ -90,8 +95,8 @@ class Config:
     penalty_temperature: float = hp(0.5, least=0.02, doc="of the logits in the penalty; with mixup: temperature")
     penalty_start: int = hp(0, doc="first epoch with the penalty, counted from 1")
     penalty_ramp: int = hp(0, doc="epochs over which the penalty then grows to its weight")
-    finder: Literal["learned", "clusters", "ranked"] = hp(
-        "learned", doc="logits by ascent, k-means, or equal parts by similarity to an image"
+    finder: Literal["learned", "clusters", "ranked", "none"] = hp(
+        "learned", doc="logits by ascent, k-means, equal parts by similarity to an image; none: the baseline"
     )
     restarts: int = hp(1, least=1, doc="searches, of which the best is kept")
     maximize_every: int = hp(50, least=1, doc="epochs from one search to the next; at a plateau: at least")
@@ -119,6 +124,9 @@ _MIXUP = _SEARCH | {"mixup": True, "temperature": 0.2, "search_batch_size": 2048
 _STL10 = {"views": "ip-irm-32"}
 _CIFAR = _SEARCH | {"search_penalty_weight": 0.2}
 _CIFAR_MIXUP = _MIXUP | {"search_online": True, "search_mixup": True}
+_BASELINE = {"finder": "none"}
+_DCL = _BASELINE | {"tau_plus": 0.1}
+_MIXUP_BASELINE = _BASELINE | {"mixup": True}  # at temperature 0.5, not the 0.2 of _MIXUP
 _CPU = {"epochs": 20, "backbone": "small", "maximize_every": 5, "search_batch_size": 1024, "restarts": 4}
 
 
@@ -137,6 +145,15 @@ class IPIRM(Method):
         "cifar10-mixup": _CIFAR_MIXUP | {"search_batch_size": 3096},
         "cifar100-mixup": _CIFAR_MIXUP,
         "cifar100-mixup-set5": _CIFAR_MIXUP | {"bank_size": 5},
+        "stl10-simclr": _STL10 | _BASELINE,
+        "stl10-dcl": _STL10 | _DCL,
+        "stl10-mixup-baseline": _STL10 | _MIXUP_BASELINE,
+        "cifar10-simclr": _BASELINE,
+        "cifar10-dcl": _DCL,
+        "cifar10-mixup-baseline": _MIXUP_BASELINE,
+        "cifar100-simclr": _BASELINE,
+        "cifar100-dcl": _DCL,
+        "cifar100-mixup-baseline": _MIXUP_BASELINE,
         "cpu": _CPU,
         "digits": _CPU | {"epochs": 8, "maximize_every": 2},
         "sprites": _CPU | {"epochs": 8, "maximize_every": 2},
@@ -251,8 +268,10 @@ class IPIRM(Method):
     ) -> tuple[Float[Tensor, ""], SubsetTerms]:
         """The loss of the whole batch; loss and penalty of each subset."""
         weight = torch.cat([member.new_ones(len(member), 1), member.flatten(1)], dim=1)
-        terms = self.subset_loss.given(gather(self.outputs(first)), gather(self.outputs(second)), weight)
-        return terms.loss[0], SubsetTerms(*(part[1:].view(member.shape[1:]) for part in terms))
+        one, two = gather(self.outputs(first)), gather(self.outputs(second))
+        terms, tau_plus = self.subset_loss.given(one, two, weight), self.cfg.tau_plus
+        whole = nt_xent(one, two, self.cfg.temperature, tau_plus) if tau_plus else terms.loss[0]
+        return whole, SubsetTerms(*(part[1:].view(member.shape[1:]) for part in terms))
 
     def _mixed_terms(
         self, first: Float[Tensor, "b c h w"], second: Float[Tensor, "b c h w"], environments: Int[Tensor, "p b"]
@@ -318,6 +337,8 @@ class IPIRM(Method):
         self.plateau.reset()
 
     def _due(self, epoch: int) -> bool:
+        if self.cfg.finder == "none":
+            return False
         if not len(self.bank):
             return epoch >= self.cfg.warmup_epochs
         if epoch - int(self.bank.epochs[len(self.bank) - 1]) < self.cfg.maximize_every:
@@ -389,7 +410,9 @@ def _check(cfg: Config, mended: frozenset[str]) -> None:
             raise UserError(f"objective {cfg.objective} has no logits for penalty {cfg.penalty}; use penalty v-rex")
         if cfg.mixup or cfg.search_mixup:
             raise UserError(f"objective {cfg.objective} has no mixup form; use objective simclr")
-    if cfg.search_online and cfg.finder != "learned":
+    if cfg.tau_plus and (cfg.objective != "simclr" or cfg.mixup or not 0 < cfg.tau_plus < 1):
+        raise UserError(f"tau_plus {cfg.tau_plus} must be a share below 1, of objective simclr without mixup")
+    if cfg.search_online and cfg.finder in ("clusters", "ranked"):
         raise UserError(f"finder {cfg.finder} needs features of all images at once; use search_online false")
     if cfg.search_mixup and not cfg.search_online and "same-loss" in mended:
         raise UserError("search_mixup needs search_online, for the partner of a mixture must be in its batch")

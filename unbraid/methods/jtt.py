@@ -27,6 +27,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
+from unbraid.errors import UserError
 from unbraid.hparams import choice, grid, hp, log_uniform
 from unbraid.nets.classifier import feature_extractor
 from unbraid.tables import DataSpec
@@ -38,7 +39,7 @@ class Config:
     epochs: int = hp(100, least=2, doc="passes over the train split, in both stages together")
     identification_epochs: int = hp(1, least=1, search=grid(1, 2, 5, 10), doc="of these, in the first stage")
     upweight: float = hp(50.0, least=1.0, search=grid(5.0, 20.0, 50.0, 100.0), doc="weight of the first one's errors")
-    batch_size: int = hp(256, least=1, search=choice(64, 128, 256), doc="images in a batch")
+    batch_size: int = hp(256, least=2, search=choice(64, 128, 256), doc="images in a batch")
     backbone: str = hp("resnet18", doc="mlp, mlp-wide, resnet18, resnet18-cifar, resnet50, small, tiny or timm:<model>")
     weights: str = hp("none", doc='initial weights: "none", "imagenet", or a file (MoCo v2, torchvision)')
     augment: bool = hp(False, doc="train on a random crop and flip of each image, or other --views")
@@ -74,6 +75,11 @@ class JTT(Method):
     def __init__(self, cfg: Config, spec: DataSpec) -> None:
         super().__init__(cfg, spec)
         assert spec.label is not None
+        if cfg.identification_epochs >= cfg.epochs:
+            raise UserError(
+                f"jtt: with {cfg.identification_epochs} of {cfg.epochs} epochs in the first stage none is left for the "
+                "second network, which is the result; give more epochs"
+            )
         self.needs = Needs(views=int(cfg.augment), labels=frozenset({"label"}))
         self.first_encoder, width = self._features(spec)
         self.first_head = nn.Linear(width, spec.sizes[spec.label])

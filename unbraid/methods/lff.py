@@ -39,12 +39,14 @@ from unbraid.types import Batch, Method, Needs, Step
 @dataclass(frozen=True, kw_only=True)
 class Config:
     epochs: int = hp(100, doc="passes over the train split")
-    batch_size: int = hp(256, least=1, search=choice(64, 128, 256), doc="images in a batch")
+    batch_size: int = hp(256, least=2, search=choice(64, 128, 256), doc="images in a batch")
     backbone: str = hp("resnet18", doc="mlp, mlp-wide, resnet18, resnet18-cifar, resnet50, small, tiny or timm:<model>")
     weights: str = hp("none", doc='initial weights: "none", "imagenet", or a file (MoCo v2, torchvision)')
     augment: bool = hp(False, doc="train on a random crop and flip of each image, or other --views")
     gce_power: float = hp(0.7, least=1e-3, search=uniform(0.3, 1.0), doc="generalised cross-entropy's q")
-    ema_rate: float = hp(0.7, search=uniform(0.3, 0.95), doc="share of the old average in an image's tracked loss")
+    ema_rate: float = hp(
+        0.7, most=1, search=uniform(0.3, 0.95), doc="share of the old average in an image's tracked loss"
+    )
     lr: float = hp(1e-3, search=log_uniform(1e-4, 1e-2), doc="Adam step")
     weight_decay: float = hp(0.0, doc="L2 penalty")
     exact_gce: bool = hp(False, doc="the true generalised cross-entropy")
@@ -52,6 +54,7 @@ class Config:
     unit_pixels: bool = hp(False, doc="mlp: see pixels in [0, 1]; published: divided by 255 a second time")
 
 
+_SHARES = ("0.5pct", "1pct", "2pct", "5pct")  # of conflicting images; published is one setting for all
 _CMNIST = {"epochs": 234, "backbone": "mlp", "lr": 1e-2}
 _CIFAR10C = {"epochs": 286, "augment": True}
 _BFFHQ = {"epochs": 167, "batch_size": 64, "augment": True, "lr": 1e-4}
@@ -69,6 +72,9 @@ class LfF(Method):
         "cmnist": _CMNIST,
         "cifar10c": _CIFAR10C,
         "bffhq": _BFFHQ,
+        **{f"cmnist-{share}": _CMNIST for share in _SHARES},
+        **{f"cifar10c-{share}": _CIFAR10C for share in _SHARES},
+        **{f"bffhq-{share}": _BFFHQ for share in _SHARES},
         "nam-cmnist": {"epochs": 100, "backbone": "mlp-wide"},
         "cpu": _CPU,
         "digits": _DIGITS,

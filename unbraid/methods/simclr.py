@@ -10,8 +10,9 @@ Differences
     1. The code is a linear map of the trunk's features to z_dim, normalised, so that methods are compared at one
        width; the projector on top is thrown away, as in the paper.
     2. Adam in place of LARS, which the paper needs for batches of thousands.
-    3. The presets cifar10, cifar100 and stl10 are the baseline of Wang et al. 2021 (arXiv:2110.15255): their number of
-       epochs, batch and step size; they train STL-10 at 32 pixels (stl10:size=32), and debias with tau_plus 0.1.
+    3. The presets cifar10, cifar100 and stl10 have epochs, batch and step size of Wang et al. 2021 (arXiv:2110.15255).
+       Their baselines as published, whose code is what the projector reads, are presets of ip-irm, such as
+       cifar10-simclr and cifar10-dcl.
 Logged
     contrast
 """

@@ -1,5 +1,7 @@
 """The partitions that were found, as part of a checkpoint."""
 
+from typing import Any
+
 import torch
 from jaxtyping import Int
 from torch import Tensor, nn
@@ -22,7 +24,15 @@ class PartitionBank(nn.Module):
         return torch.tensor(self.held)
 
     def set_extra_state(self, state: Tensor) -> None:
-        self.held = int(state)
+        self.held = min(int(state), len(self.epochs))
+
+    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *rest: Any) -> None:
+        """Of a bank of another capacity, too: of a training with more searches, or fewer. The newest are kept."""
+        for name, buffer in self.named_buffers():
+            saved = state_dict[prefix + name][: int(state_dict[f"{prefix}_extra_state"])][-len(buffer) :]
+            if saved.shape[1:] == buffer.shape[1:]:  # else it is of other images: the error says so
+                state_dict[prefix + name] = torch.cat([saved, buffer[len(saved) :].to(saved)])
+        super()._load_from_state_dict(state_dict, prefix, *rest)
 
     def __len__(self) -> int:
         return self.held
