@@ -24,6 +24,10 @@ WORDS = {
     "data parameter": ([*TRAIN, "--data", "digits:biass=1"], "no parameter 'biass'. Did you mean 'bias'?"),
     "data path": ([*TRAIN, "--data", "photoz/"], "no folder or file at photoz/"),
     "option": ([*TRAIN, "--epoch", "3"], "train has no option '--epoch'. Did you mean '--epochs'?"),
+    "option of a column": (
+        [*TRAIN, "--bias-column", "paint"],
+        "no option '--bias-column'. --bias takes the name of the column",
+    ),
     "needless option": ([*TRAIN, "--resume"], "no option '--resume'. What was stopped goes on by itself"),
     "hyphenated option": ([*TRAIN, "--batch-sizes=3"], "Did you mean '--batch_size'?"),
     "option of an audit": (

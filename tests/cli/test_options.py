@@ -111,6 +111,12 @@ def test_hyphens_and_underscores_are_one(capsys):
         assert config(capsys, *words)["batch_size"] == 12
 
 
+@pytest.mark.parametrize(("words", "value"), [((), True), (("true",), True), (("false",), False)])
+def test_a_switch_may_stand_alone(capsys, words, value):
+    said = say(capsys, "train", "vanilla", "--augment", *words, "--batch_size", 8, "--print_config")
+    assert yaml.safe_load(said)["augment"] is value
+
+
 def test_stopping_has_its_own_exit_code(capsys, monkeypatch):
     import unbraid.run
 

@@ -12,8 +12,6 @@ from unbraid.data.options import DataOptions
 from unbraid.errors import DataError, UserError
 from unbraid.tables import Dataset, DataSpec
 
-OWN_SIZE = DataOptions(size=8)
-
 
 def biased(name: str = "cmnist", *, conflicts: int = 1, shift: int = 0) -> Dataset:
     """Of 100 train rows so many conflict; the own bias value of label k is k + shift, modulo 2."""
@@ -57,7 +55,7 @@ def test_the_published_layout(tmp_path, name, valid, test):
     for file in (f"{name}/1pct/conflict/0/00000_0_1.png", f"{name}/1pct/align/1/00001_1_1.png", valid, test):
         assert (tmp_path / file).is_file(), file
     assert len(list(tmp_path.rglob("*.png"))) == 120
-    read = load(str(folder), OWN_SIZE)
+    read = load(str(folder))
     order = np.argsort(read.images[:, 0, 0, 0])
     np.testing.assert_array_equal(read.images[order], data.images[..., : read.images.shape[-1]])
     np.testing.assert_array_equal(read.split[order], data.split)
@@ -88,6 +86,14 @@ def test_coloured_digits_go_to_the_folder_of_their_nominal_share(tmp_path):
     assert next(nominal for nominal in bias_folder.PERCENTS if 0.85 <= share / nominal <= 1.15) == 0.5
 
 
+def test_images_of_other_sizes_are_resized_and_it_is_said(tmp_path, caplog):
+    folder = bias_folder.write(biased("mine"), tmp_path)
+    assert load(str(folder), DataOptions(size=9)).spec.image_shape == (3, 9, 9)
+    save(folder / "conflict/0/99999_0_1.png")  # 16 x 16
+    assert load(str(folder)).spec.image_shape == (3, 64, 64)
+    assert "no squares of one size: they are resized to 64 pixels" in caplog.text
+
+
 def test_bffhq(tmp_path, monkeypatch):
     monkeypatch.setenv("UNBRAID_DATA", str(write_bffhq(tmp_path).parent))
     data, everything = load("bffhq:size=16"), load("bffhq:size=16,test=all")
@@ -111,14 +117,14 @@ def test_misnamed_or_missing(tmp_path):
     folder = bias_folder.write(biased(), tmp_path)
     (folder / "align" / "0" / "00002_0_0.png").rename(folder / "align" / "0" / "photo.png")
     with pytest.raises(DataError, match=r"1 file\(s\) are not named <id>_<target>_<bias>: .*photo.png; rename"):
-        load(str(folder), OWN_SIZE)
+        load(str(folder))
     (folder / "align" / "0" / "photo.png").unlink()
     (folder / "align" / "0" / "00004_0_0.png").write_bytes(b"x")
     with pytest.raises(DataError, match="cannot be read"):
-        load(str(folder), OWN_SIZE)
+        load(str(folder))
     (folder.parent / "test").rename(folder.parent / "tests")
     with pytest.raises(DataError, match="a folder test in it or beside it"):
-        load(str(folder), OWN_SIZE)
+        load(str(folder))
     with pytest.raises(UserError, match="--group: for a folder or table of own images only"):
         load(str(folder), DataOptions(group="target"))
     with pytest.raises(UserError, match="at least 8 pixels"):

@@ -237,7 +237,7 @@ def test_a_longer_training_goes_on_from_a_shorter_one():
     assert longer.bank.epochs.tolist() == [0, 1, 2, 3]
     assert torch.equal(longer.partitions[:2], first.partitions)
     other = IPIRM(first.cfg, dataclasses.replace(tiny_dataset(SMALL).spec, num_train=10))
-    with pytest.raises(RuntimeError, match="size mismatch for bank.environments"):
+    with pytest.raises(RuntimeError, match=r"size mismatch for bank\.environments"):
         other.load_state_dict(first.state_dict())
 
 

@@ -94,6 +94,8 @@ def _bias(dataset: "Dataset", args: "Namespace") -> object:
         raise UserError(f"{out} is there already and is no prepared data; choose another --out")
     store.write(biased, out)
     say(f"{out} is written: {_counts(biased)}\nunbraid train METHOD --data {out}")
+    if not len(biased.rows("validation")):
+        say("without validation rows nothing but the test can choose a moment of training: a run reports its last")
     return {"written": [out], **_rows(biased)}
 
 

@@ -13,7 +13,10 @@ from unbraid.errors import UserError, did_you_mean
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
 
-_NEEDLESS = {"--resume": " What was stopped goes on by itself: give the same command again"}  # other tools have it
+_ELSEWHERE = {  # options of other tools
+    "--resume": " What was stopped goes on by itself: give the same command again",
+    **{f"--{role}-column": f" --{role} takes the name of the column" for role in ("domain", "label", "bias")},
+}
 
 
 def parse(parser: "ArgumentParser", words: Sequence[str]) -> "Namespace":
@@ -26,7 +29,7 @@ def parse(parser: "ArgumentParser", words: Sequence[str]) -> "Namespace":
     for word in words:
         option = word.partition("=")[0]
         if word.startswith("--") and option not in known:
-            hint = _NEEDLESS.get(option) or did_you_mean(option, known - {"--help", "-h"})
+            hint = _ELSEWHERE.get(option.replace("_", "-")) or did_you_mean(option, known - {"--help", "-h"})
             raise UserError(f"{command} has no option {option!r}.{hint}")
     try:
         return parser.parse_args(_config_first(words))
@@ -73,6 +76,8 @@ def add_fields(
         kind: dict[str, Any] = {"type": hints[field.name]}
         if list[str] in (hints[field.name], *typing.get_args(hints[field.name])):
             kind = {"type": str, "nargs": "*"}  # --factors azimuth elevation
+        if hints[field.name] is bool:
+            kind |= {"nargs": "?", "const": True}  # --augment, or --augment false
         group.add_argument(f"--{field.name}", **kind, default=default, help=field.metadata["doc"])
 
 

@@ -17,6 +17,7 @@ Source
 """
 
 import dataclasses
+import logging
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,12 +29,14 @@ from jaxtyping import Int64
 from unbraid.atomic import atomic_folder
 from unbraid.data import pictures, store
 from unbraid.data.biased import biased_spec
-from unbraid.data.options import DataOptions
+from unbraid.data.options import MIN_SIDE, SIDE, DataOptions
 from unbraid.data.pictures import first_three, from_pixels
 from unbraid.data.raw_files import find_raw
 from unbraid.data.splits import TEST, TRAIN, VALIDATION
 from unbraid.errors import DataError, UserError, did_you_mean
 from unbraid.tables import Dataset
+
+_log = logging.getLogger("unbraid")
 
 PAGE = "the authors of https://arxiv.org/abs/2107.01372"
 PERCENTS = (0.5, 1.0, 2.0, 5.0)
@@ -43,9 +46,9 @@ _BFFHQ = {"age": ("young", "old"), "gender": ("female", "male")}
 
 
 def bffhq(
-    *, percent: str = "0.5pct", test: Literal["conflict", "all"] = "conflict", size: int = 64, raw: str | None = None
+    *, percent: str = "0.5pct", test: Literal["conflict", "all"] = "conflict", size: int = 224, raw: str | None = None
 ) -> Dataset:
-    """The faces, ``size`` pixels square.
+    """The faces, ``size`` pixels square; 224 as published.
 
     Args:
         percent: The folder to train on; its name is the share of conflicting files.
@@ -53,8 +56,8 @@ def bffhq(
     Raises:
         DataError: If the files are missing, misnamed or damaged.
     """
-    if size < 8:
-        raise UserError(f"bffhq: size={size} must be at least 8")
+    if size < MIN_SIDE:
+        raise UserError(f"bffhq: size={size} must be at least {MIN_SIDE}")
     root = find_raw("bffhq", ("bffhq",), raw, PAGE)
     if not is_bias_folder(root / percent):
         known = [path.name for path in root.iterdir() if is_bias_folder(path)]
@@ -69,16 +72,16 @@ def is_bias_folder(path: Path) -> bool:
 def read(path: Path, options: DataOptions, *, name: str) -> Dataset:
     """The data set of a folder with ``align`` and ``conflict``: columns target and bias. ``cmnist/1pct`` is cmnist.
 
+    Images keep their size if it is a square, the same for all, and no other is asked for.
+
     Raises:
         UserError: If an option is given that such a folder answers itself.
         DataError: If files are missing, misnamed or damaged.
     """
     dataclasses.replace(options, size=DataOptions.size, color=DataOptions.color).refuse_own_images(name)
-    if options.size < 8:
-        raise UserError(f"--size {options.size}: the side of an image is at least 8 pixels")
     place = path.resolve()
     named = place.parent.name if place.name.endswith("pct") else name
-    return _read(path, named, options.size, options.color)
+    return _read(path, named, options.side(), options.color)
 
 
 def write(dataset: Dataset, root: Path) -> Path:
@@ -138,7 +141,7 @@ def _numbers(dataset: Dataset) -> tuple[Int64[np.ndarray, " n"], Int64[np.ndarra
 def _read(
     path: Path,
     name: str,
-    size: int,
+    size: int | None,
     color: Literal["auto", "rgb", "grey"],
     values: Mapping[str, tuple[str, ...]] | None = None,
     conflict_only: bool = False,
@@ -163,8 +166,11 @@ def _read(
     files = [file for part in parts for file in part]
 
     def build(folder: Path) -> None:
-        look = pictures.survey(files, size, color)
-        spec = biased_spec(name, (look.channels, size, size), split, values)
+        side = size or pictures.common_side(files)
+        if side is None:
+            _log.warning("the files of %s are no squares of one size: they are resized to %d pixels", path, SIDE)
+        look = pictures.survey(files, side or SIDE, color)
+        spec = biased_spec(name, (look.channels, look.size, look.size), split, values)
         store.write_chunks(spec, columns, split, pictures.decode_all(files, look), folder)
 
     return store.cached(name, {"size": size, "color": color}, [*files, Path(__file__)], build)

@@ -16,7 +16,7 @@ from jaxtyping import UInt8
 
 from unbraid.data import pictures, store
 from unbraid.data.labels import Labels, categories, encode, read_table
-from unbraid.data.options import DataOptions
+from unbraid.data.options import SIDE, DataOptions
 from unbraid.data.pictures import first_three
 from unbraid.data.roles import with_roles
 from unbraid.data.splits import TEST, TRAIN, VALIDATION, split_rows
@@ -41,8 +41,6 @@ def read(path: Path, options: DataOptions, *, name: str) -> Dataset:
         UserError: If an option is wrong or two contradict each other.
         DataError: If an image or a label is missing, unreadable or makes no sense; names the first three.
     """
-    if options.size < 8:
-        raise UserError(f"--size {options.size}: the side of an image is at least 8 pixels")
     files, frame = _rows(path, options)
     _check_named(frame, options, name)
     split_column = options.split_column or ("split" if "split" in frame else None)
@@ -233,11 +231,12 @@ def _check_split(labels: Labels, split: UInt8[np.ndarray, " n"], options: DataOp
 
 def _prepare(files: list[Path], options: DataOptions, name: str) -> Dataset:
     """The decoded images, without labels, from the cache."""
+    side = options.side() or SIDE
 
     def build(folder: Path) -> None:
-        look = pictures.survey(files, options.size, options.color)
+        look = pictures.survey(files, side, options.color)
         spec = DataSpec(name=name, image_shape=(look.channels, look.size, look.size), num_train=len(files), sizes={})
         split = np.full(len(files), TRAIN, dtype=np.uint8)
         store.write_chunks(spec, {}, split, pictures.decode_all(files, look), folder)
 
-    return store.cached(name, {"size": options.size, "color": options.color}, files, build)
+    return store.cached(name, {"size": side, "color": options.color}, files, build)

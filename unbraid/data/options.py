@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 from unbraid.errors import UserError
 
+SIDE, MIN_SIDE = 64, 8  # of images, in pixels: by default, and at least
+
 
 def _role(doc: str) -> dict[str, Any]:
     return {"doc": doc, "own_images": False}
@@ -42,7 +44,10 @@ class DataOptions:
     split_column: str | None = field(
         default=None, metadata=_own("column that says train, validation or test; default: 'split' if there")
     )
-    size: int = field(default=64, metadata=_own("side of the square the images are resized to, in pixels"))
+    size: int | None = field(
+        default=None,
+        metadata=_own("side of the square the images are resized to, in pixels; default: 64; published naming: as is"),
+    )
     color: Literal["auto", "rgb", "grey"] = field(
         default="auto", metadata=_own("channels to keep; auto: grey if every image is grey")
     )
@@ -55,6 +60,12 @@ class DataOptions:
         default=None, metadata=_own("column whose rows stay together in one split, for example a patient")
     )
     split_seed: int = field(default=0, metadata=_own("seed of the split"))
+
+    def side(self) -> int | None:
+        """The size that was asked for. Raises: UserError if it is too small."""
+        if self.size is not None and self.size < MIN_SIDE:
+            raise UserError(f"--size {self.size}: the side of an image is at least {MIN_SIDE} pixels")
+        return self.size
 
     def changed(self) -> dict[str, Any]:
         """The fields that are not at their default."""

@@ -71,6 +71,17 @@ def survey(files: Sequence[Path], size: int, color: Literal["auto", "rgb", "grey
     return Look(size, channels, min(*low, 0.0), white)
 
 
+def common_side(files: Sequence[Path]) -> int | None:
+    """The side of all files, by their headers; None if they are not squares of one size.
+
+    Raises:
+        DataError: If a file is not an image; names the first three.
+    """
+    sizes = set(_each(_size, files, "looking at"))
+    (width, height), *others = sizes or {(0, 0)}
+    return width if width == height > 0 and not others else None
+
+
 def deep_files(files: Sequence[Path]) -> list[Path]:
     """Those of more than eight bits per channel, whose scale is a matter of the whole data set.
 
@@ -120,6 +131,11 @@ def _is_deep(mode: str) -> bool:
 def _mode(file: Path) -> str:
     with Image.open(file, formats=_FORMATS) as image:
         return "RGB" if image.mode == "P" else image.mode
+
+
+def _size(file: Path) -> tuple[int, int]:
+    with Image.open(file, formats=_FORMATS) as image:
+        return image.size  # of a square the orientation does not matter
 
 
 def _extremes(file: Path) -> tuple[float, float]:

@@ -36,9 +36,8 @@ def read(path: Path, out: Path, *, data: str | None = None, epoch: str = "last")
     if len(sizes) < 2:
         raise UserError(f"{file} holds no projector, g.0 and g.3; is it a checkpoint of IP-IRM's?")
     name = file.stem if path == file else path.resolve().name
-    config = published_config(
-        "ip-irm", data or name, hidden_dim=sizes[0], projection_dim=sizes[1], fidelity="published"
-    )
+    numbers = {"hidden_dim": sizes[0], "projection_dim": sizes[1]}
+    config = published_config("ip-irm", data or name, views="ip-irm-32", fidelity="published", **numbers)
     spec = data_spec(data, published_spec((_SIDE, _SIDE, 3), 1, 1, name), config, any_size=True)
     own = build(config, spec).state_dict()
     return write_run(

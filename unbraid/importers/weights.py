@@ -38,9 +38,9 @@ def rename(state: Mapping[str, Tensor], patterns: Sequence[tuple[str, str]]) -> 
     return found, unknown
 
 
-def published_config(method: str, data: str, **hparams: Any) -> RunConfig:
+def published_config(method: str, data: str, *, views: str | None = None, **hparams: Any) -> RunConfig:
     """A run of the published settings: the method's defaults, and what the folder says; no preset of the data."""
-    config = RunConfig.make(method, data, preset="tiny")
+    config = RunConfig.make(method, data, preset="tiny", **({} if views is None else {"views": views}))
     return dataclasses.replace(config, hparams=parse(config.kind.config_class, hparams, owner=method))
 
 
