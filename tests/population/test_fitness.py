@@ -7,12 +7,15 @@ import pytest
 from fake_networks import FakeVAE, encoder_of, factor_dataset
 
 from unbraid.errors import DataError, UserError
+from unbraid.metrics import METRICS
 from unbraid.metrics.udr import surrogate_kl, udr
+from unbraid.population import fitness as fitnesses
 from unbraid.population import library_scores
 from unbraid.population.fitness import FITNESS, Agreement, find_fitness
-from unbraid.population.library_scores import LEAST
+from unbraid.population.library_scores import _value
 from unbraid.population.surrogate import Block, Bundle
 from unbraid.records import RunDir, Score
+from unbraid.trainer import DivergedError
 
 DATA = factor_dataset()
 RNG = np.random.default_rng(0)
@@ -143,7 +146,34 @@ def test_scores_of_the_library_and_differences() -> None:
     assert fitness("nmig_minus_modularity", keeps, **few) == pytest.approx(0.0, abs=0.2)
     assert fitness("nmig", hides, **few) > 0.4
     assert fitness("dead-dimensions", hides, **few) < fitness("dead-dimensions", keeps, **few) <= 0
-    assert fitness("content_minus_leakage", network(np.full((3, 3), np.nan))) == LEAST
+    with pytest.raises(DivergedError, match="a code is not finite"):
+        fitness("content_minus_leakage", network(np.full((3, 3), np.nan)))
+
+
+def test_a_score_of_the_library_is_its_first_variant() -> None:
+    """Neither controls nor errors count, and a code that says nothing gets the least or has diverged."""
+    few = {"num_labels": 120}
+    empty, keeps = network(np.zeros((3, 3))), network(np.eye(3))
+    assert fitness("informativeness", empty, **few) < 0.5 < fitness("informativeness", keeps, **few)
+    assert fitness("retrieval", empty, **few) < fitness("retrieval", keeps, **few)
+    dci = METRICS["dci-lasso"]
+    told = [
+        dci.score(None, variant="disentanglement", note="nothing varies"),
+        dci.score(0.2, variant="informativeness"),
+    ]
+    with pytest.raises(DivergedError, match="dci-lasso is not defined: nothing varies"):
+        _value(told, "dci-lasso")
+    with pytest.raises(DivergedError, match="leakage is not defined"):
+        _value([], "leakage")
+
+
+def test_agreement_on_dimensions_that_repeat_each_other_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: object, **options: object) -> None:
+        raise DataError("the Lasso does not converge")
+
+    monkeypatch.setattr(fitnesses, "udr", refuse)
+    assert fitness("udr", network(np.eye(3), mixing(0))) == 0.0
+    assert Agreement().scores(network(np.eye(3), mixing(0)), DATA).tolist() == [0, 0]
 
 
 def test_content_less_leakage_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -139,7 +139,8 @@ class _Controller:
         keep_lines(self.history, self.lines)  # without a last line cut short
         reason = self._asynchronous() if self.schedule.settings.asynchronous else self._synchronous()
         if (winner := best_line(self.lines)) is None:
-            raise UserError("every member diverged; explore smaller step sizes, or give --clip_norm 1")
+            why = self.lines[-1]["error"]
+            raise UserError(f"every member diverged ({why}); explore smaller step sizes, or give --clip_norm 1")
         result = {"best": place_of(winner), "fitness": winner["fitness"]}
         self._forget()
         write_json(self.folder / "result.json", result | {"reason": reason})

@@ -2,8 +2,8 @@
 
 A fitness is a number of one trained run, the higher the better. Which images it looks at is decided by its own seed, so
 that all members and generations are judged by the same ones, and only these are encoded. Labels are read from the train
-split only: scores of the test rows stay honest. A code that is not finite counts as one that is the same everywhere,
-and gets 0 where that is the least.
+split only: scores of the test rows stay honest. For MIG and UDR a code that is not finite counts as one that is the
+same everywhere, and gets 0; for other scores its member has diverged.
 
 Source
     Estermann, Marks & Yanik 2020, arXiv:2010.13527, and the behaviour of its published code.
@@ -20,7 +20,7 @@ from jaxtyping import Float, Float32, Int64
 from unbraid.atomic import atomic_file
 from unbraid.encode import encode_pixels
 from unbraid.encoder import Encoder
-from unbraid.errors import UserError, did_you_mean
+from unbraid.errors import DataError, UserError, did_you_mean
 from unbraid.hparams import hp, parse
 from unbraid.metrics.dci import completeness, disentanglement
 from unbraid.metrics.importance import Learn, boosting, trees
@@ -97,7 +97,7 @@ class Agreement:
         return np.zeros(check_several(method)) if found is None else found.scores
 
     def _agreement(self, method: Method, dataset: Dataset) -> UDR | None:
-        """None if the images are too few, or a code is not finite.
+        """None if the images are too few, or the codes not finite, or too much alike within themselves for the Lasso.
 
         Raises:
             UserError: If the method trains one network only.
@@ -113,7 +113,10 @@ class Agreement:
         else:
             kl = [surrogate_kl(mean, log_variance / 2, _UDR_BATCH) for mean, log_variance in pairs]
         kl = [np.nan_to_num(one, posinf=1e30) for one in kl]  # exp overflows, the dimension is in use
-        return udr(list(means), rng=stream(0, "order"), kl=kl, threshold=self.threshold, num_points=num)
+        try:
+            return udr(list(means), rng=stream(0, "order"), kl=kl, threshold=self.threshold, num_points=num)
+        except DataError:  # dimensions that nearly repeat each other
+            return None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,7 @@
 """Any score of the library, or the difference of two, as what selects in a population."""
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,9 +14,9 @@ from unbraid.hparams import hp
 from unbraid.metrics import METRICS, score
 from unbraid.records import RunDir, Score
 from unbraid.tables import Dataset, DataSpec
+from unbraid.trainer import DivergedError
 from unbraid.types import Method
 
-LEAST = -1.0  # of a code that is not finite: differences can be negative
 _TRAIN, _TEST = 0, 2
 _HELD = 5  # one row in so many is scored, if there is no validation split
 
@@ -31,8 +31,9 @@ class LibraryScore:
     """A score of rows that were not trained on, if there is a validation split; else of every fifth of the train rows.
 
     "content" is the mean over content columns, "leakage" that of the domain, of what the best quick probe reads, as a
-    share of the way from chance to all of it. Other names are metrics: their total, or the mean over their columns. A
-    metric of which less is better counts negatively, unless it is the second of a difference.
+    share of the way from chance to all of it. Other names are metrics: of their variants the first, which is their
+    total or the mean over their columns. A metric of which less is better counts negatively, unless it is the second
+    of a difference. A member whose code is not finite, or for which the score is not defined, has diverged.
     """
 
     names: list[str]  # one score, or two whose difference it is
@@ -47,7 +48,7 @@ class LibraryScore:
     def __call__(self, run: RunDir, encoder: Encoder, dataset: Dataset, rng: np.random.Generator) -> float:
         codes = encode_dataset(encoder.method, _held_out(dataset, self.num_labels, self.seed))
         if not np.isfinite(codes.z).all():
-            return LEAST
+            raise DivergedError("a code is not finite")
         metrics = dict.fromkeys("informativeness" if name == "content" else name for name in self.names)
         scores = score(codes, metrics, seed=self.seed)
         first, *second = (_value(scores, name) for name in self.names)
@@ -75,22 +76,26 @@ def _some(rows: Int64[np.ndarray, " n"], share: float, random: np.random.RandomS
 
 
 def _value(scores: Iterable[Score], name: str) -> float:
+    """Raises: DivergedError where the score is not defined, so that no code gains by having none."""
+    metric = "informativeness" if name == "content" else name
+    up = METRICS[metric].higher_is_better
+    told = [one for one in scores if one.metric == metric and one.higher_is_better == up and not _is_control(one)]
+    columns: dict[str, list[Score]] = {}
+    for one in told:
+        columns.setdefault(one.column, []).append(one)
     if name in ("content", "leakage"):
-        metric = "informativeness" if name == "content" else name
-        probes = [one for one in scores if one.metric == metric and one.value is not None]
-        told = [one for one in probes if not any(word in one.variant for word in ("shuffled", "error"))]
-        return _mean(told, _progress, max)
-    found = [one for one in scores if one.metric == name and one.value is not None]
-    total = [one for one in found if not one.column]
-    return float(total[0].value or 0.0) if total else _mean(found, lambda one: one.value or 0.0, np.mean)
+        found = [[_progress(one) for one in column if one.value is not None] for column in columns.values()]
+        values = [max(column) for column in found if column]
+    else:
+        firsts = [columns[""][0]] if "" in columns else [column[0] for column in columns.values()]
+        values = [one.value for one in firsts if one.value is not None]
+    if not values:
+        raise DivergedError(f"{name} is not defined: {told[0].note if told else 'no column has it'}")
+    return float(np.mean(values))
 
 
-def _mean(scores: Iterable[Score], number: Callable[[Score], float], join: Callable[[list[float]], float]) -> float:
-    """The mean over columns of what joins a column's scores; 0 if nothing can be said."""
-    columns: dict[str, list[float]] = {}
-    for one in scores:
-        columns.setdefault(one.column, []).append(number(one))
-    return float(np.mean([join(column) for column in columns.values()])) if columns else 0.0
+def _is_control(score: Score) -> bool:
+    return "shuffled" in score.variant
 
 
 def _progress(score: Score) -> float:
