@@ -5,10 +5,13 @@ from contextlib import contextmanager
 
 import pytest
 from fake_members import Inline
+from jsonargparse import ArgumentParser
 from rich.console import Console
 
-from unbraid.cli import main
+from unbraid.cli import main, population
+from unbraid.cli.parsing import parse
 from unbraid.population import executors
+from unbraid.population.fitness import fitness_of
 from unbraid.population.member import train_member
 from unbraid.population.presets import PRESETS
 from unbraid.population.table import LiveTable
@@ -78,6 +81,7 @@ def refuse(capsys, words, message):
         (("population", "pu", "vanilla", *DATA, *SMALL), "which only beta-tcvae trains: give num_models=5"),
         (("population", "pbt", "beta-tcvae", *DATA, *SMALL, "--z_dim", "1"), "MIG compares the two best dimensions"),
         (("population", "pbt", "vanilla", "--preset", "published-pbd"), "no preset 'published-pbd'"),
+        ((*PBT, "--fitness", "dci", "--factors", "digit"), "dci compares factors, and digits names one"),
         (("population", "replay", "nowhere"), "no finished population at nowhere"),
     ],
 )
@@ -85,6 +89,34 @@ def test_mistakes(capsys, tmp_path, monkeypatch, words, message):
     monkeypatch.chdir(tmp_path)
     refuse(capsys, words, message)
     assert list(tmp_path.iterdir()) == []
+
+
+def asked(words):
+    """The population that a line comes to."""
+    parser = ArgumentParser(prog="unbraid population")
+    population.parser(parser, list(words))
+    return population.population_config(parse(parser, words))
+
+
+def test_options_that_follow_from_others():
+    pu = ("pu", "beta-tcvae", "--data", "sprites:size=16")
+    assert asked(pu).settings.until_converged
+    alone = asked((*pu, "--asynchronous", "--fidelity", "fixed")).settings
+    assert (alone.asynchronous, alone.until_converged) == (True, False)
+    assert fitness_of(asked((*pu, "--fidelity", "fixed"))).fidelity == "fixed"
+    assert fitness_of(asked((*pu, "--fidelity", "fixed", "--fitness_options", "fidelity=published"))).fidelity == (
+        "published"
+    )
+    pbt = ("pbt", "beta-tcvae", "--preset", "published-pbt", "--data", "sprites:size=16")
+    assert asked(pbt).fitness_options == {"num_labels": 50_000}
+    assert asked((*pbt, "--fitness", "udr", "--num_models", "5")).fitness_options == {}
+
+
+def test_a_replay_of_a_member_of_several_networks_trains_one(inline, tmp_path):
+    words = ["population", "pu", "beta-tcvae", *DATA, *SMALL, "--num_models", "2", "--batch_size", "16", "--out", "pu"]
+    assert main(words) == 0
+    assert main(["population", "replay", "pu"]) == 0
+    assert read_json(tmp_path / "pu/replay-0/000/config.json")["hparams"]["num_models"] == 1
 
 
 @pytest.mark.parametrize("preset", PRESETS)

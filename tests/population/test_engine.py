@@ -15,6 +15,7 @@ from unbraid.errors import UserError
 from unbraid.lineage import lineage
 from unbraid.population import pbt
 from unbraid.population.engine import finished, open_population, run_population
+from unbraid.population.schedule import Schedule
 from unbraid.records import read_json, write_json
 
 
@@ -140,11 +141,14 @@ def test_the_best_of_a_big_first_generation_stay(tmp_path):
 
 
 def test_convergence_ends_a_population(tmp_path, monkeypatch):
-    config = population(until_converged=True, generations=30)
+    config = population(until_converged=True, generations=30, fidelity="published")
     assert run_population(config, tmp_path / "p", Inline(flat)).reason == "converged"
     assert len(lines(tmp_path / "p")) == 7 * 5
     assert run_population(config, tmp_path / "q", Inline(worthless)).reason == "worthless"
     assert len(lines(tmp_path / "q")) == 5
+    fixed = population(until_converged=True, generations=30, fidelity="fixed")
+    assert run_population(fixed, tmp_path / "r", Inline(worthless)).reason == "worthless"
+    assert len(lines(tmp_path / "r")) == 7 * 5  # it is given time to learn
 
 
 def flat(path):
@@ -229,6 +233,17 @@ def test_mistakes_are_found_before_anything_is_written(tmp_path, settings, messa
     with pytest.raises(UserError, match=message):
         run_population(population(**settings), tmp_path / "p", Inline())
     assert not (tmp_path / "p").exists()
+
+
+def test_what_a_killed_controller_or_an_executor_leaves_is_no_harm(tmp_path):
+    (tmp_path / "p/slurm").mkdir(parents=True)
+    (tmp_path / "p/.population.json.123.tmp").touch()
+    assert finished(population(), tmp_path / "p") is None
+
+
+def test_a_set_of_one_train_row_is_refused():
+    with pytest.raises(UserError, match="1 train rows are too few"):
+        Schedule(population(), 1)
 
 
 def test_two_controllers_do_not_share_a_folder(tmp_path):

@@ -167,6 +167,15 @@ def test_a_score_of_the_library_is_its_first_variant() -> None:
         _value([], "leakage")
 
 
+def test_agreement_on_many_dimensions_counts_more_with_coverage() -> None:
+    one, all_three = np.diag([1.0, 0.0, 0.0]), np.eye(3)
+    hidden = {"deviation": np.array([0.01, 1.0, 1.0])}
+    few, many = network(one, one, **hidden), network(all_three, all_three)
+    assert fitness("udr", few, threshold=0.3, fidelity="fixed") == pytest.approx(0.9, abs=0.02)
+    assert fitness("udr-coverage", few, threshold=0.3, fidelity="fixed") == pytest.approx(1 / 3, abs=0.02)
+    assert fitness("udr-coverage", many, threshold=0.3, fidelity="fixed") == pytest.approx(1.0, abs=0.02)
+
+
 def test_agreement_on_dimensions_that_repeat_each_other_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*args: object, **options: object) -> None:
         raise DataError("the Lasso does not converge")

@@ -71,6 +71,11 @@ def add_options(parser: "ArgumentParser", words: Sequence[str], action: str, kin
     if both := given & set(explored_names(_values(words, "--explore"))):
         raise UserError(f"--{both.pop()} is given, and cannot be explored too: leave one of both out")
     published = PRESETS.get(preset or "", KINDS[action])
+    population = dict(published.population)
+    if "asynchronous" in given and value(words, "--asynchronous") != "false":  # such members share no generation
+        population |= {"first_members": 0, "until_converged": False}
+    is_its_own = value(words, "--fitness") in (None, population.get("fitness"))
+    num_labels = published.fitness_options.get("num_labels") if is_its_own else None
     member = preset_values(kind, data, None if preset in PRESETS else preset) | dict(published.member)
     add = parser.add_argument
     add("--data", type=str, default="digits", help="a data set's name, or the path of your own images")
@@ -79,13 +84,13 @@ def add_options(parser: "ArgumentParser", words: Sequence[str], action: str, kin
     add("--preset", type=str | None, default=None, help=f"{presets}; default: the data's")
     own = field_names(kind.config_class)  # a method's option hides the population's of that name, which stays as it is
     if "num_labels" not in own:
-        add("--num_labels", type=int | None, default=published.fitness_options.get("num_labels"), help=_NUM_LABELS)
+        add("--num_labels", type=int | None, default=num_labels, help=_NUM_LABELS)
     add("--fitness_options", type=str, nargs="*", default=[], help="NAME=VALUE of the fitness")
     add("--executor", type=str, default="processes", help="processes (this machine), ray or slurm")
     add("--workers", type=int, default=0, help="members trained at once; 0: by devices and cores")
     add("--executor_options", type=str, nargs="*", default=[], help="NAME=VALUE for ray.init, or submitit's executor")
     explored = [name for name in searchable(kind.config_class) if name not in given]
-    add_fields(parser, PopulationSettings, "the population", {"explore": explored, **published.population}, without=own)
+    add_fields(parser, PopulationSettings, "the population", {"explore": explored, **population}, without=own)
     add_fields(parser, kind.config_class, f"hyper-parameters of {words[1]}; those given are not explored", member)
     add_fields(parser, Settings, "how to run a member", {"views": kind.views} | member)
     add_fields(parser, DataOptions, "what the data mean")

@@ -21,7 +21,9 @@ class PopulationSettings:
     members: int = hp(8, least=2, doc="members of a generation")
     first_members: int = hp(0, doc="members of the first generation, of which the best stay; 0: as many as later")
     generations: int = hp(10, least=1, doc="generations at most")
-    until_converged: bool = hp(False, doc="end once the best fitness is flat for six generations, or is below 0.1")
+    until_converged: bool = hp(
+        False, doc="end once the best fitness is flat for six generations, or is below 0.1 (fixed: after six)"
+    )
     images: int = hp(0, doc="images a member trains on in a generation; 0: one pass, and at least 10,000")
     cutoff: float = hp(0.2, doc="share of the members that is replaced in each generation, at most 0.5")
     explore: list[str] | None = hp(None, doc="hyper-parameters to draw and perturb, each NAME or NAME=LOW..HIGH")

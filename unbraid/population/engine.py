@@ -25,7 +25,7 @@ from unbraid.lineage import Line, best_line, place_of, read_history
 from unbraid.population import pbt
 from unbraid.population.config import PopulationConfig
 from unbraid.population.executors import Executor
-from unbraid.population.fitness import find_fitness
+from unbraid.population.fitness import fitness_of
 from unbraid.population.schedule import Job, Reason, Schedule
 from unbraid.records import RunDir, append_line, keep_lines, read_json, write_json
 
@@ -64,9 +64,8 @@ def run_population(config: PopulationConfig, folder: os.PathLike[str] | str, exe
 
 def checked(config: PopulationConfig) -> Schedule:
     """Raises: UserError if a member could not be trained or judged; before anything is written."""
-    fitness = find_fitness(config.settings.fitness, **config.fitness_options)
     spec = load_data(config.member).spec
-    fitness.check(build(config.member, spec), spec)
+    fitness_of(config).check(build(config.member, spec), spec)
     return Schedule(config, spec.num_train)
 
 
@@ -84,9 +83,14 @@ def finished(config: PopulationConfig, folder: Path) -> Population | None:
                 f"{folder} holds a population that differs in {', '.join(names)}; choose another --out, or delete it"
             )
         return open_population(folder) if (folder / "result.json").is_file() else None
-    if folder.exists() and not (folder.is_dir() and all(part.name == ".lock" for part in folder.iterdir())):
+    if folder.exists() and not (folder.is_dir() and all(map(of_a_beginning, folder.iterdir()))):
         raise UserError(f"{folder} is not empty and holds no population; choose another --out")
     return None
+
+
+def of_a_beginning(part: Path) -> bool:
+    """Whether it can be there before the population is: written by one that was killed, or by an executor."""
+    return part.name in (".lock", "slurm") or part.suffix == ".tmp"
 
 
 def open_population(folder: os.PathLike[str] | str) -> Population:

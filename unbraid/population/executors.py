@@ -7,6 +7,7 @@ process or machine dies is given out again, and goes on from its last checkpoint
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -97,6 +98,8 @@ def _begin_worker(lifeline: Any, devices: Any, threads: int) -> None:
         os.environ["CUDA_VISIBLE_DEVICES"] = device
     for library in ("OMP", "MKL", "OPENBLAS"):
         os.environ[f"{library}_NUM_THREADS"] = str(threads)
+    if (torch := sys.modules.get("torch")) is not None:  # the user's script imports it, which comes first
+        torch.set_num_threads(threads)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the controller ends its workers
 
     def stop_with_the_controller() -> None:
@@ -191,7 +194,7 @@ class Slurm:
         import submitit
 
         self.submitit = submitit
-        cluster = options.pop("cluster", None)
+        cluster = options.pop("cluster", "slurm")
         self.executor = submitit.AutoExecutor(folder=folder / "slurm", cluster=cluster)
         self.executor.update_parameters(**{"name": "unbraid", "timeout_min": 24 * 60, **options})
         self.work, self.poll = work, 0.2 if self.executor.cluster in ("local", "debug") else 10.0

@@ -10,7 +10,7 @@ Source
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -25,7 +25,8 @@ from unbraid.hparams import hp, parse
 from unbraid.metrics.dci import completeness, disentanglement
 from unbraid.metrics.importance import Learn, boosting, trees
 from unbraid.metrics.information import bin_codes, information_gap, information_matrix
-from unbraid.metrics.udr import UDR, gaussian_kl, surrogate_kl, udr
+from unbraid.metrics.udr import CEILING, UDR, gaussian_kl, surrogate_kl, udr
+from unbraid.population.config import PopulationConfig
 from unbraid.population.intervals import Fidelity
 from unbraid.population.library_scores import LibraryScore, library_names
 from unbraid.population.posteriors import check_several, posteriors
@@ -66,6 +67,14 @@ def find_fitness(name: str, **options: Any) -> Fitness:
     return score
 
 
+def fitness_of(population: PopulationConfig) -> Fitness:
+    """What judges its members: of the population's fidelity, unless the options of the fitness name another."""
+    name, options = population.settings.fitness, dict(population.fitness_options)
+    if name in FITNESS and "fidelity" in {field.name for field in fields(FITNESS[name][0])}:
+        options.setdefault("fidelity", population.settings.fidelity)
+    return find_fitness(name, **options)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Agreement:
     """UDR: the mean, over the networks of a member, of how far the others found the same dimensions."""
@@ -74,6 +83,9 @@ class Agreement:
     num_points: int = hp(1000, least=LEAST_UDR_ROWS, doc="images that are encoded")
     threshold: float = hp(0.01, doc="KL in nats above which a dimension counts")
     fidelity: Fidelity = hp("published", doc="published: what the paper's code takes for the KL; fixed: the KL")
+    coverage: bool = hp(
+        False, doc="times the share of dimensions that count, over 0.9: agreement on one alone is little"
+    )
 
     def check(self, method: Method, spec: DataSpec) -> None:
         check_several(method)
@@ -85,7 +97,7 @@ class Agreement:
         active = [int(mask.sum()) for mask in found.active]
         with atomic_file(run.path / "udr.npz") as temporary, temporary.open("wb") as file:
             np.savez(file, scores=found.scores, active=active, pairwise=found.pairwise)
-        return found.mean
+        return float(self._scores(found).mean())
 
     def scores(self, method: Method, dataset: Dataset) -> Float[np.ndarray, " m"]:
         """UDR of each network; 0 for fewer than 40 images, which are no evidence.
@@ -94,7 +106,11 @@ class Agreement:
             UserError: If the method trains one network only.
         """
         found = self._agreement(method, dataset)
-        return np.zeros(check_several(method)) if found is None else found.scores
+        return np.zeros(check_several(method)) if found is None else self._scores(found)
+
+    def _scores(self, found: UDR) -> Float[np.ndarray, " m"]:
+        used = np.array([np.mean(mask) for mask in found.active])
+        return found.scores * used / CEILING["lasso"] if self.coverage else found.scores
 
     def _agreement(self, method: Method, dataset: Dataset) -> UDR | None:
         """None if the images are too few, or the codes not finite, or too much alike within themselves for the Lasso.
@@ -150,6 +166,8 @@ class Importances:
 
     def check(self, method: Method, spec: DataSpec) -> None:
         _check_labels(spec)
+        if len(spec.factors) < 2:
+            raise UserError(f"dci compares factors, and {spec.name} names one; take another fitness, for example mig")
 
     def __call__(self, run: RunDir, encoder: Encoder, dataset: Dataset, rng: np.random.Generator) -> float:
         rows, random = _labelled(dataset, self.num_labels, self.seed)
@@ -234,6 +252,7 @@ def _codes(encoder: Encoder, dataset: Dataset, rows: Int64[np.ndarray, " n"]) ->
 
 FITNESS: Mapping[str, tuple[type, Mapping[str, Any]]] = {
     "udr": (Agreement, {}),
+    "udr-coverage": (Agreement, {"coverage": True}),
     "mig": (Gap, {}),
     "dci": (Importances, {"parts": "d"}),
     "dci-with-informativeness": (Importances, {"parts": "di"}),

@@ -9,7 +9,7 @@ import torch
 
 from unbraid.encoder import load, open_config
 from unbraid.population.config import PopulationConfig
-from unbraid.population.fitness import find_fitness
+from unbraid.population.fitness import fitness_of
 from unbraid.records import RunDir, read_json, write_json
 from unbraid.run import lock, mark_done, train_weights
 from unbraid.seeds import stream
@@ -49,8 +49,7 @@ def _train_and_judge(run: RunDir, population: PopulationConfig) -> float:
     encoder = load(run, accelerator.device)
     if not all(bool(torch.isfinite(value).all()) for value in encoder.method.state_dict().values()):
         raise DivergedError("a weight is no longer finite")
-    judge = find_fitness(population.settings.fitness, **population.fitness_options)
-    fitness = judge(run, encoder, dataset, stream(population.member.settings.seed, "fitness"))
+    fitness = fitness_of(population)(run, encoder, dataset, stream(population.member.settings.seed, "fitness"))
     if not fitness == fitness:
         raise DivergedError(f"{population.settings.fitness} is not a number")
     return fitness

@@ -23,7 +23,7 @@ _DRAWN_FIRST = ("beta", "batch_size", "lr")  # the published order; further ones
 _PERTURBED_FIRST = ("lr", "batch_size", "beta")
 _SHAPES = frozenset({"z_dim", "backbone"})  # drawn once: the weights of a donor fit no other value
 _MOST_BATCH, _MOST_LR, _LEAST_BATCH = 1024, 1e-2, 2
-_FLAT, _WORTHLESS, _FLAT_STEPS = 0.005, 0.1, 6
+_FLAT, _WORTHLESS, FLAT_STEPS = 0.005, 0.1, 6
 
 Hparams = Mapping[str, Any]
 Space = Mapping[str, Choice | Range]
@@ -191,8 +191,8 @@ def num_replaced(members: int, cutoff: float) -> int:
 
 def has_converged(best: Sequence[float]) -> bool:
     """Whether six successive differences of the generations' best fitness are each below 0.005."""
-    last = best[-_FLAT_STEPS - 1 :]
-    return len(last) > _FLAT_STEPS and all(abs(b - a) < _FLAT for a, b in itertools.pairwise(last))
+    last = best[-FLAT_STEPS - 1 :]
+    return len(last) > FLAT_STEPS and all(abs(b - a) < _FLAT for a, b in itertools.pairwise(last))
 
 
 def is_worthless(best: float) -> bool:

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from unbraid.config import RunConfig
 from unbraid.errors import UserError
@@ -18,6 +18,7 @@ _SEEDS = 2**31
 class RecursionSettings:
     """How the populations of a recursion hang together."""
 
+    agreement: Literal["udr", "udr-coverage"] = hp("udr", doc="what judges networks without labels")
     leaf_runs: int = hp(3, least=1, doc="leaf runs; each fixes the factors of the first network at other values")
     depth: int = hp(0, doc="reductions of a leaf run at most; 0: until the data cannot be reduced")
     side_cutoff: float = hp(0.0, doc="share of an interval to drop at either end, where one factor was learned")
@@ -76,8 +77,10 @@ class RecursionConfig:
         """
         return PopulationConfig(
             member=self._member(self.member.hparams.num_models, rows, *name),
-            settings=dataclasses.replace(self.settings, fitness="udr", until_converged=True, first_members=0),
-            fitness_options=self.agreement(),
+            settings=dataclasses.replace(
+                self.settings, fitness=self.recursion.agreement, until_converged=True, first_members=0
+            ),
+            fitness_options={"seed": self.recursion.score_seed, "fidelity": self.settings.fidelity},
         )
 
     def final(self, bundles: list[str]) -> PopulationConfig:
@@ -99,10 +102,6 @@ class RecursionConfig:
                 "num_labels": self.recursion.num_surrogate,
             },
         )
-
-    def agreement(self) -> dict[str, Any]:
-        """Options of the fitness of ``unsupervised``."""
-        return {"seed": self.recursion.score_seed, "fidelity": self.settings.fidelity}
 
     def _member(self, num_models: int, rows: str | None, *name: str | int) -> RunConfig:
         seed = integer(self.member.settings.seed, "recursion", *name) % _SEEDS

@@ -31,6 +31,8 @@ def replay(folder: os.PathLike[str] | str, out: Path, seed: int = 0) -> RunDir:
     for line in lineage(population.history, winner):
         generation = line["generation"]
         config = open_config(RunDir(population.folder / place_of(line)))
+        if hasattr(config.hparams, "num_models"):  # of several that were compared, one
+            config = dataclasses.replace(config, hparams=dataclasses.replace(config.hparams, num_models=1))
         settings = dataclasses.replace(
             config.settings,
             seed=integer(seed, "replay", generation) % 2**31,

@@ -42,10 +42,10 @@ from unbraid.encoder import load, load_data
 from unbraid.errors import UserError
 from unbraid.evaluation import evaluate
 from unbraid.population.config import PopulationConfig
-from unbraid.population.engine import Population, checked, run_population
+from unbraid.population.engine import Population, checked, of_a_beginning, run_population
 from unbraid.population.executors import Executor
 from unbraid.population.exports import export_agreed, export_network
-from unbraid.population.fitness import LEAST_UDR_ROWS, Agreement
+from unbraid.population.fitness import LEAST_UDR_ROWS, Agreement, fitness_of
 from unbraid.population.intervals import reduce
 from unbraid.population.merging import merge
 from unbraid.population.pbt import is_worthless
@@ -133,7 +133,7 @@ def _begun(config: RecursionConfig, place: Path) -> bool:
                 f"{place} holds a recursion that differs in {', '.join(names)}; choose another --out, or delete it"
             )
         return True
-    if place.exists() and (not place.is_dir() or any(place.iterdir())):
+    if place.exists() and not (place.is_dir() and all(map(of_a_beginning, place.iterdir()))):
         raise UserError(f"{place} is in use and holds no recursion; choose another --out")
     return False
 
@@ -165,7 +165,8 @@ class _Work:
         dropped = population.reason == "worthless" and rows is not None
         if is_worthless(population.fitness) or (dropped and self.config.settings.fidelity == "published"):
             return None
-        agreement = Agreement(**self.config.agreement())
+        agreement = fitness_of(self.config.unsupervised(given, *name))
+        assert isinstance(agreement, Agreement)
         return export_agreed(population.best, folder.with_name(f"{folder.name}-model"), agreement, seen)
 
     def leaf(self, choice: int, first: RunDir) -> Leaf:
@@ -254,10 +255,9 @@ def _write_leaf(leaf: Leaf) -> None:
 
 
 def _read_leaf(folder: Path) -> Leaf:
-    bundle = Bundle.load(folder / "bundle.npz")
-
     def make(values: Any) -> Leaf:
-        parts = zip(bundle.blocks, values["dimensions"], values["models"], strict=True)
+        blocks = Bundle.load(folder / "bundle.npz").blocks if values["models"] else ()  # no factor was learned
+        parts = zip(blocks, values["dimensions"], values["models"], strict=True)
         steps = [
             Step(block.rows, Labels(values=block.labels, dimensions=np.array(which)), folder.parent / model)
             for block, which, model in parts

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from unbraid.config import RunConfig
+from unbraid.errors import UserError
 from unbraid.lineage import Line, place, place_of
 from unbraid.population import pbt
 from unbraid.population.config import PopulationConfig
@@ -39,7 +40,9 @@ class Schedule:
     """The rules of ``pbt`` applied to one population."""
 
     def __init__(self, config: PopulationConfig, num_train: int) -> None:
-        """Raises: UserError if there is nothing to explore."""
+        """Raises: UserError if there is nothing to explore, or nothing to train on."""
+        if num_train < 2:
+            raise UserError(f"{num_train} train rows are too few for a population; it takes 2 at least")
         self.config, self.settings, self.num_train = config, config.settings, num_train
         self.seed = config.member.settings.seed
         self.published = config.settings.fidelity == "published"
@@ -94,7 +97,8 @@ class Schedule:
             best[line["generation"]] = max(best.get(line["generation"], -math.inf), fitness)
         scores = list(best.values())
         if scores and self.settings.until_converged:
-            if pbt.is_worthless(scores[-1]):
+            began = not self.published and len(scores) <= pbt.FLAT_STEPS  # ours is given some generations to learn
+            if pbt.is_worthless(scores[-1]) and not began:
                 return "worthless"
             if pbt.has_converged(scores):
                 return "converged"
