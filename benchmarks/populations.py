@@ -64,13 +64,19 @@ def engine() -> None:
 
 
 def read_all(path: Path) -> None:
-    """A worker that has read every image as the loader does; it waits for the others and writes its memory."""
-    import unbraid.population.member  # noqa: F401 - what a worker has loaded besides
+    """A worker that has loaded the data and had each image in a batch; it waits for the others and writes its memory."""
+    import torch
 
-    images = np.load(path.parent / "images.npy", mmap_mode="r")
-    order = np.random.default_rng(0).permutation(ROWS)
-    for start in range(0, ROWS, 1024):
-        images[order[start : start + 1024]].sum()
+    import unbraid.population.member  # noqa: F401 - what a worker has loaded besides
+    from unbraid import augment, data
+    from unbraid.loader import Loader
+    from unbraid.methods.beta_tcvae import BetaTCVAE
+
+    dataset = data.load(str(path.parent / "store"))
+    cfg = BetaTCVAE.config_class(batch_size=1024, epochs=1)
+    loader = Loader(dataset, BetaTCVAE.needs, cfg, augment.views("identity"), seed=0, device=torch.device("cpu"))
+    for _ in zip(range(loader.num_batches), loader.batches()):
+        pass
     (path / "read").touch()
     while len(list(path.parent.glob("*/read"))) < len(list(path.parent.glob("[0-9]"))):
         time.sleep(0.1)
@@ -82,14 +88,19 @@ def read_all(path: Path) -> None:
 
 
 def memory() -> None:
+    from unbraid.data import store
     from unbraid.population.executors import Processes
+    from unbraid.tables import DataSpec
 
+    spec = DataSpec(name="zeros", image_shape=(3, SIDE, SIDE), num_train=ROWS, sizes={})
+    zeros = np.zeros((8_000, SIDE, SIDE, 3), np.uint8)
     totals = {}
     print(f"memory of workers that have read {ROWS:,} colour images of {SIDE}x{SIDE}, GB of proportional set size")
     for workers in (1, 4):
         with tempfile.TemporaryDirectory() as temporary:
-            images = Path(temporary) / "images.npy"
-            np.lib.format.open_memmap(images, mode="w+", dtype=np.uint8, shape=(ROWS, SIDE, SIDE, 3)).flush()
+            store.write_chunks(
+                spec, {}, np.zeros(ROWS, np.uint8), [zeros] * (ROWS // len(zeros)), Path(temporary) / "store"
+            )
             executor = Processes(read_all, workers)
             paths = [Path(temporary) / str(worker) for worker in range(workers)]
             for path in paths:
