@@ -64,7 +64,7 @@ def engine() -> None:
 
 
 def read_all(path: Path) -> None:
-    """A worker that has loaded the data and had each image in a batch; it waits for the others and writes its memory."""
+    """A worker that has loaded the data and had batches of all; it waits for the others and writes its memory."""
     import torch
 
     import unbraid.population.member  # noqa: F401 - what a worker has loaded besides
