@@ -77,6 +77,7 @@ class Section:
         views = [view for group in self.groups for view in group]
         shown = {
             "selection": self.selection is not None,
+            "scatter": self.scatter is not None,
             "bias": any(view.bias for view in views),
             "partitions": any(view.partitions for view in views),
             "strips": any(view.strips for view in views),
