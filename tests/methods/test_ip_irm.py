@@ -15,7 +15,8 @@ from unbraid.encoder import load
 from unbraid.errors import UserError
 from unbraid.losses.objectives import barlow_twins, simsiam, vicreg
 from unbraid.methods import ip_irm
-from unbraid.methods.ip_irm import IPIRM, MENDS, Config
+from unbraid.methods.ip_irm import IPIRM, Config
+from unbraid.partitions.fidelity import MENDS
 from unbraid.tables import DataSpec
 from unbraid.types import Batch
 

@@ -73,7 +73,7 @@ def test_an_error_that_is_no_divergence_keeps_its_text(tmp_path, monkeypatch):
     def broken(*args, **options):
         raise ValueError("shapes (3,) and (4,) do not match")
 
-    monkeypatch.setattr("unbraid.population.member.find_fitness", broken)
+    monkeypatch.setattr("unbraid.population.member.fitness_of", broken)
     path = tmp_path / "generations" / "000" / "000"
     path.mkdir(parents=True)
     config = population()

@@ -51,7 +51,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
-from unbraid.errors import UserError, did_you_mean
+from unbraid.errors import UserError
 from unbraid.hparams import choice, hp, log_uniform
 from unbraid.losses import nt_xent
 from unbraid.losses.partition import Constraint, SubsetTerms, imbalance
@@ -60,6 +60,7 @@ from unbraid.nets import mlp
 from unbraid.nets.classifier import feature_extractor
 from unbraid.partitions.bank import PartitionBank
 from unbraid.partitions.features import Online, Stored, store
+from unbraid.partitions.fidelity import mends
 from unbraid.partitions.grouped import clusters, ranked
 from unbraid.partitions.learned import PUBLISHED, PUBLISHED_MIXED_ONLINE, Schedule, learned
 from unbraid.partitions.plateau import Plateau
@@ -68,8 +69,6 @@ from unbraid.partitions.subset_loss import Penalty, SubsetLoss
 from unbraid.processes import gather, num_processes, total
 from unbraid.tables import DataSpec
 from unbraid.types import Batch, Method, Needs, Partitions, Passes, Step
-
-MENDS = ("scalar", "same-loss", "own-share", "mean", "subsets", "balance", "bank", "delay")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,9 +124,7 @@ _MIXUP = _SEARCH | {"mixup": True, "temperature": 0.2, "search_batch_size": 2048
 _STL10 = {"views": "ip-irm-32"}
 _CIFAR = _SEARCH | {"search_penalty_weight": 0.2}
 _CIFAR_MIXUP = _MIXUP | {"search_online": True, "search_mixup": True}
-_BASELINE = {"finder": "none"}
-_DCL = _BASELINE | {"tau_plus": 0.1}
-_MIXUP_BASELINE = _BASELINE | {"mixup": True}  # at temperature 0.5, not the 0.2 of _MIXUP
+_DCL, _MIXUP_BASELINE = {"tau_plus": 0.1}, {"mixup": True}  # at temperature 0.5, not the 0.2 of _MIXUP
 _CPU = {"epochs": 20, "backbone": "small", "maximize_every": 5, "search_batch_size": 1024, "restarts": 4}
 
 
@@ -146,15 +143,11 @@ class IPIRM(Method):
         "cifar10-mixup": _CIFAR_MIXUP | {"search_batch_size": 3096},
         "cifar100-mixup": _CIFAR_MIXUP,
         "cifar100-mixup-set5": _CIFAR_MIXUP | {"bank_size": 5},
-        "stl10-simclr": _STL10 | _BASELINE,
-        "stl10-dcl": _STL10 | _DCL,
-        "stl10-mixup-baseline": _STL10 | _MIXUP_BASELINE,
-        "cifar10-simclr": _BASELINE,
-        "cifar10-dcl": _DCL,
-        "cifar10-mixup-baseline": _MIXUP_BASELINE,
-        "cifar100-simclr": _BASELINE,
-        "cifar100-dcl": _DCL,
-        "cifar100-mixup-baseline": _MIXUP_BASELINE,
+        **{
+            f"{data}-{name}": {**own, **options, "finder": "none"}
+            for data, own in (("stl10", _STL10), ("cifar10", {}), ("cifar100", {}))
+            for name, options in (("simclr", {}), ("dcl", _DCL), ("mixup-baseline", _MIXUP_BASELINE))
+        },
         "cpu": _CPU,
         "digits": _CPU | {"epochs": 8, "maximize_every": 2},
         "sprites": _CPU | {"epochs": 8, "maximize_every": 2},
@@ -175,7 +168,7 @@ class IPIRM(Method):
 
     def __init__(self, cfg: Config, spec: DataSpec) -> None:
         super().__init__(cfg, spec)
-        self.mended = _mends(cfg.fidelity)
+        self.mended = mends(cfg.fidelity)
         _check(cfg, self.mended)
         self.encoder, width = feature_extractor(cfg.backbone, spec.image_shape, weights=cfg.weights, unit_pixels=True)
         self.projector = mlp(width, cfg.hidden_dim, cfg.projection_dim, batch_norm=True)
@@ -387,19 +380,6 @@ def _of_all_processes(partner: Int[Tensor, " b"]) -> Int[Tensor, " g"]:
     """Rows of each process's share of a batch become rows of the batch."""
     every = gather(partner.double()).long().unflatten(0, (num_processes(), -1))
     return (every + len(partner) * torch.arange(len(every), device=every.device)[:, None]).flatten()
-
-
-def _mends(fidelity: str) -> frozenset[str]:
-    """Raises: UserError if one is unknown."""
-    if fidelity in ("fixed", "published"):
-        return frozenset(MENDS if fidelity == "fixed" else ())
-    names = frozenset(name.strip() for name in fidelity.split(","))
-    if (alone := names & {"fixed", "published"}) and len(names) > 1:
-        raise UserError(f"fidelity {fidelity!r}: {min(alone)} stands alone; name the mends only, the rest is published")
-    if unknown := sorted(names - {*MENDS}):
-        known = ("fixed", "published", *MENDS)
-        raise UserError(f"fidelity is fixed, published or mends, not {unknown[0]!r}.{did_you_mean(unknown[0], known)}")
-    return names
 
 
 def _check(cfg: Config, mended: frozenset[str]) -> None:

@@ -136,7 +136,8 @@ def surrogate_kl(
     if not len(means) or len(means) % batch_size:
         raise UserError(f"{len(means)} rows do not fill batches of {batch_size}; leave out the last ones")
     size = np.abs(log_sigmas.reshape(-1, batch_size, means.shape[1]).mean(axis=1))  # (batches, d)
-    return (np.mean(means**2, axis=0) + np.mean(np.exp(size) - size - 1, axis=0)) / 2
+    with np.errstate(over="ignore"):  # infinite is far above any threshold
+        return (np.mean(means**2, axis=0) + np.mean(np.exp(size) - size - 1, axis=0)) / 2
 
 
 def agreement(
