@@ -238,9 +238,7 @@ class Trainer:
                 groups = self.optimizers[name].state_dict()["param_groups"]
                 self.optimizers[name].load_state_dict({"state": saved["state"], "param_groups": groups})
         except (RuntimeError, KeyError) as error:
-            reason = " ".join(str(error).split("\n")[:2]).replace(
-                "\t", ""
-            )  # torch's second line is the first that differs
+            reason = " ".join(line.strip() for line in str(error).splitlines()[:2])  # what, and the first weight
             raise UserError(f"the weights of {folder.parent} do not fit this method and data ({reason})") from None
         return state
 
