@@ -35,9 +35,10 @@ def test_images_are_stored_once_and_mapped(whole, tmp_path, cache):
     assert len(list(cache.iterdir())) == 2
 
 
-def test_roles_are_those_of_the_rows_that_are_left(whole, tmp_path):
-    with pytest.raises(DataError, match="every image of small has the same 'kind'"):
-        load_rows(whole, tmp_path, np.array([0, 2, 4]))
+def test_rows_that_share_their_domain_have_none(whole, tmp_path):
+    """Who picks rows by it has fixed it, as a recursion does."""
+    assert load_rows(whole, tmp_path, np.array([0, 1])).spec.domain == "kind"
+    assert load_rows(whole, tmp_path, np.array([0, 2, 4])).spec.domain is None
 
 
 @pytest.mark.parametrize(

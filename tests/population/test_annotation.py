@@ -1,6 +1,7 @@
 """Surrogate labels for people: what is proposed, what may be written into factors.yaml, and what comes out."""
 
 import csv
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -193,14 +194,28 @@ def test_own_images_are_named_by_their_paths(tmp_path: Path) -> None:
         path = photos / "ab"[number % 2] / f"{number}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.new("L", (8, 8), 20 * number).save(path)
-    names = annotation._names(str(photos), DataOptions(size=8))
+    dataset = data.load(str(photos), DataOptions(size=8))
+    names = annotation._names(str(photos), DataOptions(size=8), dataset)
     annotation._table(tmp_path / "labels.csv", names, {"shade": ["dark"] * 5 + ["light"] * 5})
     read = data.load(str(photos), DataOptions(size=8, labels=str(tmp_path / "labels.csv")))
     assert read.spec.values["shade"] == ("dark", "light")
     assert read.columns["shade"].tolist() == [0] * 5 + [1] * 5
     np.save(tmp_path / "rows.npy", np.array([3, 1]))
-    assert annotation._names(str(photos), DataOptions(rows=str(tmp_path / "rows.npy"))) == [names[3], names[1]]
-    assert annotation._names("digits", DataOptions()) is None
+    some = DataOptions(rows=str(tmp_path / "rows.npy"))
+    assert annotation._names(str(photos), some, dataset) == annotation.Names("path", [names.values[3], names.values[1]])
+
+
+def test_other_images_are_named_by_the_numbers_of_all_rows(tmp_path: Path) -> None:
+    """The table can be given back as --columns, with the same --rows and without."""
+    np.save(tmp_path / "rows.npy", np.array([7, 2]))
+    some, name = DataOptions(rows=str(tmp_path / "rows.npy")), "digits:source=sklearn,num=100"
+    names = annotation._names(name, some, data.load(name, some))
+    assert names == annotation.Names("row", [7, 2])
+    columns = str(annotation._table(tmp_path / "labels.csv", names, {"shade": ["dark", "light"], "size": [0.5, 1.5]}))
+    read = data.load(name, dataclasses.replace(some, columns=columns))
+    assert (read.columns["shade"].tolist(), read.columns["size"].tolist()) == ([0, 1], [0.5, 1.5])
+    whole = data.load(name, DataOptions(columns=columns))
+    assert [whole.spec.values["shade"][whole.columns["shade"][row]] for row in (2, 7)] == ["light", "dark"]
 
 
 def test_commands(tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -214,4 +229,7 @@ def test_commands(tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: py
     assert "take beta-tcvae" in refused("rpu", "vanilla", "--data", "digits:source=sklearn,num=200", "--label", "digit")
     monkeypatch.setattr(annotation, "annotate", lambda *words: [tmp_path / "labels.csv"])
     assert main(["population", "labels", "run", "--data", "photos"]) == 0
+    assert "--data photos --columns" in capsys.readouterr().out
+    (tmp_path / "photos").mkdir()
+    assert main(["population", "labels", "run", "--data", str(tmp_path / "photos")]) == 0
     assert "--labels" in capsys.readouterr().out

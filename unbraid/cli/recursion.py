@@ -55,7 +55,7 @@ def add_labels(parser: "ArgumentParser") -> None:
 
 def run_labels(args: "Namespace") -> object:
     from unbraid.data.options import DataOptions
-    from unbraid.population.annotation import annotate
+    from unbraid.population.annotation import annotate, has_paths
 
     if args.data is None:
         raise UserError("say what to label with --data: a data set's name, or the path of your own images")
@@ -64,5 +64,6 @@ def run_labels(args: "Namespace") -> object:
     if written[0].name == "factors.yaml":
         say(f"{written[0]} is written: look at the pictures beside it, accept and name factors, run the same again")
     else:
-        say(f"{written[0]} is written: unbraid train METHOD --data {args.data} --labels {written[0]}")
+        option = "--labels" if has_paths(args.data) else "--columns"
+        say(f"{written[0]} is written: unbraid train METHOD --data {args.data} {option} {written[0]}")
     return {"written": written}

@@ -58,13 +58,16 @@ def load(name: str, options: DataOptions | None = None) -> Dataset:
         dataset = _load_path(name, options)
 
     from unbraid.data.more_columns import with_columns
-    from unbraid.data.reduced import reduced
+    from unbraid.data.reduced import read_rows, reduced
     from unbraid.data.roles import with_roles
 
+    num_rows, rows = len(dataset), None
     if options.rows is not None:
-        dataset = reduced(dataset, Path(options.rows).expanduser())
+        rows = read_rows(Path(options.rows).expanduser(), num_rows)
+        dataset = reduced(dataset, rows)
     if options.columns is not None:
-        dataset = with_columns(dataset, Path(options.columns).expanduser())
+        numbers = range(num_rows) if rows is None else rows
+        dataset = with_columns(dataset, Path(options.columns).expanduser(), numbers, num_rows)
     return dataclasses.replace(dataset, spec=with_roles(dataset.spec, dataset.columns, options))
 
 

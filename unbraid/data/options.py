@@ -34,7 +34,10 @@ class DataOptions:
         metadata=_role("a .npy file of row numbers, counted from 0 over all splits: these rows only, in its order"),
     )
     columns: str | None = field(
-        default=None, metadata=_role("CSV or Parquet table of more columns; its column 'row' counts the rows from 0")
+        default=None,
+        metadata=_role(
+            "CSV or Parquet table of more columns; its column 'row' counts all rows from 0, also under --rows"
+        ),
     )
 
     labels: str | None = field(default=None, metadata=_own("CSV or Parquet table with one row per image"))

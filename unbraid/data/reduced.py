@@ -15,16 +15,12 @@ from unbraid.tables import Dataset, DataSpec
 _CHUNK = 1024  # rows
 
 
-def reduced(dataset: Dataset, path: Path) -> Dataset:
-    """The rows whose numbers are in the .npy file ``path``, in its order; each keeps its columns and its split.
+def reduced(dataset: Dataset, rows: Int64[np.ndarray, " m"]) -> Dataset:
+    """These rows, in their order; each keeps its columns and its split.
 
     Their images are stored once for all who name the same rows: only neighbouring rows of a memory map could be had
     without reading it, and a copy beside it is read in order.
-
-    Raises:
-        DataError: If the file is missing, damaged or empty, or names a row that the data set does not have.
     """
-    rows = _read(path, len(dataset))
     split = dataset.split[rows]
     return Dataset(
         spec=dataclasses.replace(dataset.spec, num_train=int(np.sum(split == TRAIN))),
@@ -34,7 +30,12 @@ def reduced(dataset: Dataset, path: Path) -> Dataset:
     )
 
 
-def _read(path: Path, num_rows: int) -> Int64[np.ndarray, " m"]:
+def read_rows(path: Path, num_rows: int) -> Int64[np.ndarray, " m"]:
+    """The row numbers in a .npy file, of a data set of ``num_rows``.
+
+    Raises:
+        DataError: If the file is missing, damaged or empty, or names a row that the data set does not have.
+    """
     try:
         with path.open("rb") as file:
             rows = np.lib.format.read_array(file, allow_pickle=False)

@@ -11,11 +11,11 @@ from unbraid.tables import Column, DataSpec
 
 
 def with_roles(spec: DataSpec, columns: Mapping[str, Column], options: DataOptions) -> DataSpec:
-    """The same data with the roles that ``options`` gives.
+    """The same data with the roles that ``options`` gives; rows picked where the domain is constant have no domain.
 
     Raises:
         UserError: If a role names a column that is not there or is of the wrong kind.
-        DataError: If every row has the same domain.
+        DataError: If every row has the same domain, and no rows were picked.
     """
     real = set(columns) - set(spec.sizes)
     singles = {role: value for role in ("domain", "label", "bias") if (value := getattr(options, role)) is not None}
@@ -32,6 +32,8 @@ def with_roles(spec: DataSpec, columns: Mapping[str, Column], options: DataOptio
     circular = spec.circular & set(factors) if options.circular is None else frozenset(options.circular)
     spec = dataclasses.replace(spec, factors=factors, targets=targets, circular=circular, **singles)
     if spec.domain is not None and len(np.unique(columns[spec.domain])) < 2:
+        if options.rows is not None:
+            return dataclasses.replace(spec, domain=None)
         raise DataError(
             f"every image of {spec.name} has the same {spec.domain!r}: there is no domain to be invariant to"
         )

@@ -1,7 +1,7 @@
 """A network's factors as labels of images: found and shown first, written as columns once a person has accepted them.
 
 The first call writes ``factors.yaml``, a picture of each factor and ``surrogate.csv``; the same call again, after the
-file was edited, writes ``labels.csv``, which ``--labels`` reads, and ``confidence.csv``.
+file was edited, writes ``labels.csv``, which ``--labels`` or ``--columns`` reads, and ``confidence.csv``.
 """
 
 import hashlib
@@ -9,7 +9,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float, Float32
@@ -39,6 +39,14 @@ class Posterior:
 
     means: Float32[np.ndarray, "n d"]
     deviations: Float32[np.ndarray, "n d"]
+
+
+@dataclass(frozen=True)
+class Names:
+    """What a table calls its rows: the paths of their images, or numbers."""
+
+    column: Literal["path", "row"]
+    values: Sequence[str] | Sequence[int]
 
 
 @dataclass(frozen=True)
@@ -87,9 +95,10 @@ def annotate(
         ours, theirs = encoder.spec.image_shape, dataset.spec.image_shape
         raise DataError(f"{place} takes images {ours} (C, H, W), and those of {name} are {theirs}")
     means, log_variances = posterior(encoder.method, dataset.images)
-    found, names, network = Posterior(means, np.exp(log_variances / 2)), _names(name, options), _mark(encoder.method)
+    found, network = Posterior(means, np.exp(log_variances / 2)), _mark(encoder.method)
     if not (np.isfinite(found.means).all() and np.isfinite(found.deviations).all()):
         raise UserError(f"the network at {place} gives codes that are not finite: its training diverged")
+    names = _names(name, options, dataset)
     if (folder / "factors.yaml").is_file():
         return _write_accepted(folder, found, names, network)
     dimensions = np.flatnonzero(learned(means, log_variances, fidelity))
@@ -108,7 +117,7 @@ def _mark(method: Method) -> str:
     return digest.hexdigest()[:16]
 
 
-def _write_accepted(folder: Path, found: Posterior, names: Sequence[str] | None, network: str) -> list[Path]:
+def _write_accepted(folder: Path, found: Posterior, names: Names, network: str) -> list[Path]:
     file = folder / "factors.yaml"
     columns = accepted(read_factors(file, found.means.shape[1], network), found)
     if not columns:
@@ -120,7 +129,7 @@ def _write_accepted(folder: Path, found: Posterior, names: Sequence[str] | None,
 
 
 def _write_proposed(
-    folder: Path, factors: Sequence[Factor], found: Posterior, names: Sequence[str] | None, network: str
+    folder: Path, factors: Sequence[Factor], found: Posterior, names: Names, network: str
 ) -> list[Path]:
     columns = [column_of(factor, found) for factor in factors]
     table: dict[str, Any] = {}
@@ -197,22 +206,26 @@ def _picture(folder: Path, factor: Factor, method: Any, dataset: Dataset, found:
     return path
 
 
-def _names(name: str, options: DataOptions) -> Sequence[str] | None:
-    """The paths of the images as a table of labels names them; None where the data come without."""
+def has_paths(name: str) -> bool:
+    """Whether data are a folder of images, which ``--labels`` names by their paths; others have numbered rows."""
     path = Path(name).expanduser()
-    own = is_bias_folder(path) or store.is_store(path) if path.is_dir() else path.suffix.lower() not in data.TABLES
-    if name.partition(":")[0] in data.DATASETS or own:
-        return None
-    names = image_names(path, options)
-    return names if options.rows is None else [names[row] for row in np.load(options.rows, allow_pickle=False)]
+    is_known = name.partition(":")[0] in data.DATASETS
+    return not is_known and path.is_dir() and not (is_bias_folder(path) or store.is_store(path))
 
 
-def _table(path: Path, names: Sequence[str] | None, columns: Mapping[str, Any]) -> Path:
-    """Rows by the paths of their images, or by number."""
+def _names(name: str, options: DataOptions, dataset: Dataset) -> Names:
+    whole = image_names(Path(name).expanduser(), options) if has_paths(name) else None
+    if options.rows is None:
+        return Names("row", range(len(dataset))) if whole is None else Names("path", whole)
+    rows = np.load(Path(options.rows).expanduser(), allow_pickle=False).tolist()
+    return Names("row", rows) if whole is None else Names("path", [whole[row] for row in rows])
+
+
+def _table(path: Path, names: Names, columns: Mapping[str, Any]) -> Path:
     import pandas
 
     frame = pandas.DataFrame(columns)
-    frame.insert(0, "row" if names is None else "path", frame.index if names is None else names)
+    frame.insert(0, names.column, names.values)
     with atomic_file(path) as temporary:
         frame.to_csv(temporary, index=False)
     return path
