@@ -123,7 +123,6 @@ def fitness() -> None:
     from unbraid.population.fitness import find_fitness
     from unbraid.records import RunDir
     from unbraid.run import train_weights
-    from unbraid.seeds import stream
 
     print(f"fitness of beta-tcvae on {SPRITES}, batches of {BATCH}; share of a generation's time")
     options = {"batch_size": BATCH, "max_steps": TRAINED // BATCH, "precision": "fp32-channels-last"}
@@ -135,7 +134,7 @@ def fitness() -> None:
             an_image = checkpoint.load_state(run.checkpoint)["seconds"] / TRAINED
             encoder, judge = load(run, accelerator.device), find_fitness(name)
             start = time.perf_counter()
-            judge(run, encoder, dataset, stream(0, "fitness"))
+            judge(run, encoder, dataset)
             spent = time.perf_counter() - start
         seen = len(dataset.rows("train"))
         for images in (10_000, ROWS):

@@ -114,7 +114,9 @@ class Loader:
             raise UserError(f"the method needs a {role} column, and {spec.name} names none; give one with --{role}")
         columns = np.stack([self.dataset.columns[name][self.train_rows] for name in names], axis=1)
         if missing := int(np.sum((columns < 0).any(axis=1))):
-            raise UserError(f"the method needs a {role}, and {missing} train rows have none; leave these out")
+            raise UserError(
+                f"the method needs the {role} of each row, and {missing} train rows have none; leave these out"
+            )
         return columns if role == "factors" else columns[:, 0]
 
     def _group_sizes(self) -> tuple[int, int]:

@@ -205,10 +205,17 @@ def read_json(path: Path, make: Callable[[Any], Any] = lambda value: value) -> A
         raise UserError(f"{path} is damaged or of another version of unbraid ({error})") from None
 
 
-def append_line(path: Path, values: Mapping[str, Any]) -> None:
-    """One JSON object on one line, written with a single call so that a killed process leaves whole lines."""
+def append_line(path: Path, values: Mapping[str, Any], *, durable: bool = False) -> None:
+    """One JSON object on one line, written with a single call so that a killed process leaves whole lines.
+
+    Args:
+        durable: Whether it has to outlast a power cut once this returns.
+    """
     with path.open("a") as file:
         file.write(json.dumps(values) + "\n")
+        if durable:
+            file.flush()
+            os.fsync(file.fileno())
 
 
 def read_lines(path: Path) -> Iterator[dict[str, Any]]:

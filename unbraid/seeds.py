@@ -4,6 +4,8 @@ import hashlib
 
 import numpy as np
 
+MOST_SEED = 2**32 - 1  # that NumPy's older generator takes
+
 
 def _entropy(seed: int, name: tuple[str | int, ...]) -> np.random.SeedSequence:
     digest = hashlib.sha256("/".join(map(str, name)).encode()).digest()

@@ -55,7 +55,7 @@ def test_without_the_unlabelled_rows(folder):
 
 
 def test_a_method_that_learns_the_label_cannot_take_the_unlabelled_rows(folder, tmp_path):
-    with pytest.raises(UserError, match="the method needs a label, and 30 train rows have none"):
+    with pytest.raises(UserError, match="the method needs the label of each row, and 30 train rows have none"):
         unbraid.train("vanilla", f"stl10:size=32,raw={folder}", preset="tiny", out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 

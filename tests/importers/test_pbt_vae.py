@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from unbraid.encoder import load
 from unbraid.importers.pbt_vae import read
 
-HYPER = {"z_dim": 10, "include_mutinfo": True, "tcvae": True, "lamb": 0, "beta": 8, "mss": False,
+HYPER = {"z_dim": 10, "include_mutinfo": True, "tcvae": True, "lamb": 0, "beta": np.int64(8), "mss": False,
          "device": torch.device("cpu"), "num_channels": 1}  # fmt: skip
 
 
@@ -62,8 +62,8 @@ def save(path, network, hyper=HYPER, **options) -> None:
     checkpoint = {
         "model_state_dict": network.state_dict(),
         "hyperparam_state_dict": hyper | {"x_dist": Trap(path.parents[1] / "sprung"), "q_dist": nn.Identity()},
-        "batch_size": 32,
-        "training_params": {0: {"epoch": 1, "lr": 1e-3, "batch_size": 32, "beta": 8}},
+        "batch_size": np.int64(32),  # drawn from a grid
+        "training_params": {0: {"epoch": 1, "lr": np.float64(1e-3), "batch_size": np.int64(32), "beta": np.int64(8)}},
         "scores": [],
         "random_state": np.random.default_rng(0).random(3),
     }

@@ -18,7 +18,6 @@ from unbraid.records import RunDir, Score
 from unbraid.trainer import DivergedError
 
 DATA = factor_dataset()
-RNG = np.random.default_rng(0)
 PIXELS = DATA.images[:, 0, :3, 0].astype(np.float64)
 SURE = np.full(3, 0.01)  # deviations
 
@@ -37,7 +36,7 @@ def mixing(seed: int) -> np.ndarray:
 
 
 def fitness(name: str, method: FakeVAE, **options) -> float:
-    return find_fitness(name, **options)(RunDir("run"), encoder_of(method, DATA), DATA, RNG)
+    return find_fitness(name, **options)(RunDir("run"), encoder_of(method, DATA), DATA)
 
 
 def test_udr_of_networks_that_agree_and_that_do_not() -> None:
@@ -77,7 +76,7 @@ def test_udr_scores_nothing_where_there_is_no_evidence() -> None:
     assert fitness("udr", broken) == 0.0
     few = DATA.take(np.arange(39))
     method = network(np.eye(3), np.eye(3))
-    assert find_fitness("udr")(RunDir("run"), encoder_of(method, few), few, RNG) == 0.0
+    assert find_fitness("udr")(RunDir("run"), encoder_of(method, few), few) == 0.0
 
 
 def test_mig_by_hand_and_on_few_labels() -> None:
@@ -96,7 +95,7 @@ def test_mig_reads_labels_of_the_train_rows_only() -> None:
     lied = dataclasses.replace(DATA, columns=columns)
     method = network(mixing(0))
     for name in ("mig", "nmig"):
-        scores = [find_fitness(name)(RunDir("run"), encoder_of(method, data), data, RNG) for data in (DATA, lied)]
+        scores = [find_fitness(name)(RunDir("run"), encoder_of(method, data), data) for data in (DATA, lied)]
         assert scores[0] == scores[1]
 
 
@@ -137,7 +136,7 @@ def test_leaf_mig_without_or_with_foreign_labels(tmp_path: Path) -> None:
     path = bundle(tmp_path / "all.npz", [0], np.arange(len(DATA)))
     half = DATA.take(np.arange(100))
     with pytest.raises(UserError, match="of other data"):
-        find_fitness("leaf-mig", bundles=[path])(RunDir("run"), encoder_of(method, half), half, RNG)
+        find_fitness("leaf-mig", bundles=[path])(RunDir("run"), encoder_of(method, half), half)
 
 
 def test_scores_of_the_library_and_differences() -> None:

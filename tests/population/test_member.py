@@ -1,6 +1,7 @@
 """Real members on tiny data: what a worker writes, what diverges, and the winner's schedule once more."""
 
 import json
+import shutil
 
 import pytest
 import torch
@@ -54,6 +55,13 @@ def test_a_member_that_is_done_is_not_trained_again(done):
     assert (done.best.path / "fitness.json").stat().st_mtime_ns == before
 
 
+def test_an_infinity_that_is_no_weight_is_no_divergence(tmp_path):
+    """The plateau of ip-irm begins at infinity."""
+    member = RunConfig.make("ip-irm", DATA, preset="tiny")
+    asked = PopulationConfig.make(member, fitness="uniformity", members=2, generations=1, images=160, explore=["lr"])
+    assert run_population(asked, tmp_path / "p", Inline(train_member)).history[0]["error"] == ""
+
+
 def test_a_member_that_diverges_is_written_down(tmp_path):
     config = population(lr=1e30)
     path = tmp_path / "generations" / "000" / "000"
@@ -99,7 +107,8 @@ def test_replay_follows_the_winner(done, tmp_path):
     assert open_config(last).hparams == open_config(done.best).hparams
     assert checkpoint.load_state(last.checkpoint)["epochs"] == generations + 1
     assert [path.parent.name for path in (tmp_path / "replay").glob("*/checkpoint")] == [last.name]
-    again = replay(done.folder, tmp_path / "again", seed=5)
+    shutil.copytree(done.folder, tmp_path / "moved")  # as a leaf population, whose rows are a file beside it
+    again = replay(tmp_path / "moved", tmp_path / "again", seed=5)
     first, second = (checkpoint.load_weights(run.checkpoint) for run in (last, again))
     assert all(torch.equal(first[name], second[name]) for name in first)
     assert replay(done.folder, tmp_path / "again", seed=5).path == again.path

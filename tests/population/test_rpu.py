@@ -68,7 +68,7 @@ class World:
         self.asked: dict[str, PopulationConfig] = {}
         self.dies_at = ""
         patch.setattr(rpu, "load_data", lambda config: data)
-        patch.setattr(rpu, "checked", lambda config: None)
+        patch.setattr(rpu, "_check", lambda config: None)
         patch.setattr(rpu, "run_population", self.run_population)
         patch.setattr(rpu, "export_agreed", lambda run, folder, agreement, dataset: self.export(run, folder))
         patch.setattr(rpu, "export_network", self.export)
@@ -264,12 +264,25 @@ def test_what_a_population_had_found_before_it_faded(
     assert [len(step.labels.dimensions) for step in leaf.steps] == kept
 
 
-def test_a_recursion_that_cannot_be_trained_leaves_nothing_behind(tmp_path: Path) -> None:
-    member = RunConfig.make("beta-tcvae", "digits:source=sklearn,num=200", preset="tiny", architecture="dlib")
-    asked = RecursionConfig(member=member, settings=PopulationSettings(explore=["betta"]))
-    with pytest.raises(UserError, match="'betta' is no hyper-parameter"):
+@pytest.mark.parametrize(
+    ("explore", "hparams", "message"),
+    [("betta", {}, "'betta' is no hyper-parameter"), ("lr", {"z_dim": 1}, "this one has a single one; widen it")],
+)
+def test_a_recursion_that_cannot_be_trained_leaves_nothing_behind(
+    tmp_path: Path, explore: str, hparams: dict, message: str
+) -> None:
+    data = "digits:source=sklearn,num=200"
+    member = RunConfig.make("beta-tcvae", data, preset="tiny", architecture="dlib", **hparams)
+    asked = RecursionConfig(member=member, settings=PopulationSettings(explore=[explore]))
+    with pytest.raises(UserError, match=message):
         rpu.run_rpu(asked, tmp_path / "r", Serial())
     assert not (tmp_path / "r").exists()
+
+
+def test_a_leaf_run_ends_where_no_row_is_left_to_train_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    World(monkeypatch, finds(), data=dataclasses.replace(DATA, split=np.full(len(DATA), 2, np.uint8)))
+    (leaf,) = rpu.run_rpu(config(leaf_runs=1), tmp_path, Serial()).leaves
+    assert "fewer than 2 are of the train split" in leaf.reason
 
 
 def test_a_recursion_goes_on_with_other_scores(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -29,6 +29,10 @@ def run(args: "Namespace") -> object:
         raise UserError(f"no folder or file {path}")
     out = Path(args.out or f"runs/{args.system}-{path.stem if path.is_file() else path.resolve().name}")
     read = importer(args.system)
+    if path.is_file() and args.epoch != "last":
+        raise UserError(
+            f"--epoch {args.epoch} is of a folder of checkpoints, and {path} is one checkpoint; leave it out"
+        )
     done = read(path, out, data=args.data, epoch=args.epoch)
     next_step = f"unbraid evaluate {done.path}" if args.data else f"unbraid export {done.path}"
     say(f"{done.path} is written: {next_step}")

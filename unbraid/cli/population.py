@@ -99,9 +99,14 @@ def add_options(parser: "ArgumentParser", words: Sequence[str], action: str, kin
 
 
 def _values(words: Sequence[str], option: str) -> list[str]:
-    """Those that follow an option of several."""
-    after = words[words.index(option) + 1 :] if option in words else []
-    return list(itertools.takewhile(lambda word: not word.startswith("--"), after))
+    """Those that follow an option of several, also written as ``--option=one``."""
+    found: list[str] = []
+    for place, word in enumerate(words):
+        if word == option:
+            found += itertools.takewhile(lambda after: not after.startswith("--"), words[place + 1 :])
+        elif word.startswith(f"{option}="):
+            found.append(word.removeprefix(f"{option}="))
+    return found
 
 
 _NUM_LABELS = "labelled images that the fitness sees; default: the fitness' own number"
@@ -149,9 +154,11 @@ def population_config(args: "Namespace") -> "PopulationConfig":
     from unbraid.config import RunConfig, Settings, field_names
     from unbraid.data.options import DataOptions
     from unbraid.methods import method
+    from unbraid.metrics import check_names
     from unbraid.population.config import PopulationConfig, PopulationSettings
 
     options = vars(args)
+    check_names([name for name in options["metrics"] or () if name != "all"])
     own = field_names(method(args.method).config_class)
     names = field_names(DataOptions) | field_names(Settings) | own
     member = RunConfig.make(args.method, args.data, **{name: options[name] for name in names - {*_DECIDED}})

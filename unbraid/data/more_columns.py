@@ -39,7 +39,7 @@ def with_columns(
     given = np.flatnonzero(np.isin(numbers, table.index))
     for name in table.columns.intersection(list(dataset.columns)):
         _check_same(dataset, name, table[name].loc[np.asarray(numbers)[given]], given, path)
-    new = table.drop(columns=list(dataset.columns), errors="ignore").reindex(numbers)
+    new = table.drop(columns=list(dataset.columns), errors="ignore").reindex(pd.Index(numbers))
     labels = encode(new, [Path(f"row {row}") for row in numbers])
     spec = dataset.spec
     spec = dataclasses.replace(

@@ -37,7 +37,7 @@ from unbraid.types import Batch, Method, Needs, Step
 @dataclass(frozen=True, kw_only=True)
 class Config:
     epochs: int = hp(100, least=2, doc="passes over the train split, in both stages together")
-    identification_epochs: int = hp(1, least=1, search=grid(1, 2, 5, 10), doc="of these, in the first stage")
+    identification_epochs: int = hp(1, least=1, doc="of these, in the first stage")
     upweight: float = hp(50.0, least=1.0, search=grid(5.0, 20.0, 50.0, 100.0), doc="weight of the first one's errors")
     batch_size: int = hp(256, least=2, search=choice(64, 128, 256), doc="images in a batch")
     backbone: str = hp("resnet18", doc="mlp, mlp-wide, resnet18, resnet18-cifar, resnet50, small, tiny or timm:<model>")

@@ -10,7 +10,6 @@ Differences
     1. The supervised term is a mean over labelled images; disentanglement_lib sums over its batch of 64, so its weight
        is a 64th of the one here.
     2. The labelled images are drawn from the train split, and all of this split is used without labels.
-    3. A missing label is left out.
 Logged
     rec  kl  supervised  (weighted, per image)
 """
@@ -77,7 +76,7 @@ class SemiBetaVAE(Method):
         self.vae = VAE(cfg.architecture, spec.image_shape, cfg.z_dim)
         self.num_train, num = spec.num_train, min(cfg.num_labels, spec.num_train)
         self.register_buffer("images", torch.zeros(num, *spec.image_shape, dtype=torch.uint8))
-        self.register_buffer("targets", torch.full((num, len(self.sizes)), -1.0))  # -1: missing
+        self.register_buffer("targets", torch.zeros(num, len(self.sizes)))
 
     def posterior(self, x: Float[Tensor, "b c h w"]) -> tuple[Float[Tensor, "b d"], Float[Tensor, "b d"]]:
         return self.vae.posterior(x)
@@ -103,7 +102,7 @@ class SemiBetaVAE(Method):
             drawn, at = at >= 0, at[at >= 0]
             factors = batch.factors[drawn].float()
             self.images[at] = (batch.x[drawn] * 255).round().byte()
-            self.targets[at] = torch.where(factors < 0, -1, factors / factors.new_tensor(self.sizes))
+            self.targets[at] = factors / factors.new_tensor(self.sizes)
 
     def update(self, batch: Batch, step: Step) -> None:
         draw = self.vae(batch.x)
@@ -125,13 +124,11 @@ class SemiBetaVAE(Method):
 def factor_distance(
     mean: Float[Tensor, "b d"], target: Float[Tensor, "b g"], kind: Literal["xent", "l2"]
 ) -> Float[Tensor, " b"]:
-    """Summed over the factors: from the sigmoid of the first g dimensions to targets in [0, 1]; -1 is missing.
+    """Summed over the factors: from the sigmoid of the first g dimensions to targets in [0, 1].
 
     Source: Locatello et al. 2020, arXiv:1905.01258, section 4.
     """
-    logits, known = mean[:, : target.shape[1]], target >= 0
+    logits = mean[:, : target.shape[1]]
     if kind == "xent":
-        each = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
-    else:
-        each = (torch.sigmoid(logits) - target).square()
-    return (each * known).sum(1)
+        return F.binary_cross_entropy_with_logits(logits, target, reduction="none").sum(1)
+    return (torch.sigmoid(logits) - target).square().sum(1)

@@ -77,7 +77,7 @@ def finished(config: PopulationConfig, folder: Path) -> Population | None:
     """
     file = folder / "population.json"
     if file.is_file():
-        theirs = read_json(file, lambda values: PopulationConfig.from_dict(_moved(values, folder)))
+        theirs = stored_config(folder)
         if names := config.differences(theirs):
             raise UserError(
                 f"{folder} holds a population that differs in {', '.join(names)}; choose another --out, or delete it"
@@ -86,6 +86,11 @@ def finished(config: PopulationConfig, folder: Path) -> Population | None:
     if folder.exists() and not (folder.is_dir() and all(map(of_a_beginning, folder.iterdir()))):
         raise UserError(f"{folder} is not empty and holds no population; choose another --out")
     return None
+
+
+def stored_config(folder: Path) -> PopulationConfig:
+    """Of a population that was begun; files of the recursion it belongs to are named where they are now."""
+    return read_json(folder / "population.json", lambda values: PopulationConfig.from_dict(_moved(values, folder)))
 
 
 def of_a_beginning(part: Path) -> bool:
@@ -179,7 +184,7 @@ class _Controller:
             self._give_out(job)
         for job in self._as_completed():
             line = self._line(job)
-            append_line(self.history, line)
+            append_line(self.history, line, durable=True)
             self.lines.append(line)
             latest[job.member] = line
             if len(self.lines) % self.schedule.settings.members == 0:

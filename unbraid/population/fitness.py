@@ -32,7 +32,7 @@ from unbraid.population.library_scores import LibraryScore, library_names
 from unbraid.population.posteriors import check_several, posteriors
 from unbraid.population.surrogate import Bundle, draw, leaf_mig
 from unbraid.records import RunDir
-from unbraid.seeds import stream
+from unbraid.seeds import MOST_SEED, stream
 from unbraid.tables import Dataset, DataSpec
 from unbraid.types import Method
 
@@ -45,8 +45,8 @@ class Fitness(Protocol):
     def check(self, method: Method, spec: DataSpec) -> None:
         """Raises: UserError if this method, on these data, cannot be judged so; asked before anything is trained."""
 
-    def __call__(self, run: RunDir, encoder: Encoder, dataset: Dataset, rng: np.random.Generator) -> float:
-        """The fitness of a trained run. ``rng`` serves estimators that draw; it does not choose the images."""
+    def __call__(self, run: RunDir, encoder: Encoder, dataset: Dataset) -> float:
+        """The fitness of a trained run."""
 
 
 def find_fitness(name: str, **options: Any) -> Fitness:
@@ -79,7 +79,7 @@ def fitness_of(population: PopulationConfig) -> Fitness:
 class Agreement:
     """UDR: the mean, over the networks of a member, of how far the others found the same dimensions."""
 
-    seed: int = hp(0, doc="draws the images")
+    seed: int = hp(0, most=MOST_SEED, doc="draws the images")
     num_points: int = hp(1000, least=LEAST_UDR_ROWS, doc="images that are encoded")
     threshold: float = hp(0.01, doc="KL in nats above which a dimension counts")
     fidelity: Fidelity = hp("published", doc="published: what the paper's code takes for the KL; fixed: the KL")
@@ -90,14 +90,14 @@ class Agreement:
     def check(self, method: Method, spec: DataSpec) -> None:
         check_several(method)
 
-    def __call__(self, run: RunDir, encoder: Encoder, dataset: Dataset, rng: np.random.Generator) -> float:
+    def __call__(self, run: RunDir, encoder: Encoder, dataset: Dataset) -> float:
         found = self._agreement(encoder.method, dataset)
         if found is None:
             return 0.0
-        active = [int(mask.sum()) for mask in found.active]
+        scores, active = self._scores(found), [int(mask.sum()) for mask in found.active]
         with atomic_file(run.path / "udr.npz") as temporary, temporary.open("wb") as file:
-            np.savez(file, scores=found.scores, active=active, pairwise=found.pairwise)
-        return float(self._scores(found).mean())
+            np.savez(file, scores=scores, active=active, pairwise=found.pairwise)
+        return float(scores.mean())
 
     def scores(self, method: Method, dataset: Dataset) -> Float[np.ndarray, " m"]:
         """UDR of each network; 0 for fewer than 40 images, which are no evidence.
@@ -139,14 +139,14 @@ class Agreement:
 class Gap:
     """MIG of all factors, the domain among them."""
 
-    seed: int = hp(0, doc="draws the labelled images")
+    seed: int = hp(0, most=MOST_SEED, doc="draws the labelled images")
     num_labels: int = hp(50_000, least=2, doc="labelled images that the fitness may see; all, if there are fewer")
 
     def check(self, method: Method, spec: DataSpec) -> None:
         _check_labels(spec)
-        _check_width(method, spec)
+        check_width(method, spec)
 
-    def __call__(self, run: RunDir, encoder: Encoder, dataset: Dataset, rng: np.random.Generator) -> float:
+    def __call__(self, run: RunDir, encoder: Encoder, dataset: Dataset) -> float:
         rows, _ = _labelled(dataset, self.num_labels, self.seed)
         z = _codes(encoder, dataset, rows)
         return float(information_gap(*information_matrix(bin_codes(z), _factors(dataset, rows))).mean())
@@ -157,7 +157,7 @@ class Importances:
     """DCI: disentanglement, alone or averaged with informativeness and completeness."""
 
     parts: Literal["d", "di", "dci"] = hp("d", doc="which are averaged")
-    seed: int = hp(0, doc="draws the labelled images")
+    seed: int = hp(0, most=MOST_SEED, doc="draws the labelled images")
     num_labels: int = hp(10_000, least=10, doc="labelled images that the fitness may see; all, if there are fewer")
     estimator: Literal["boosting", "trees"] = hp("boosting", doc="boosting as published; trees are far quicker")
     fidelity: Fidelity = hp(
@@ -169,7 +169,7 @@ class Importances:
         if len(spec.factors) < 2:
             raise UserError(f"dci compares factors, and {spec.name} names one; take another fitness, for example mig")
 
-    def __call__(self, run: RunDir, encoder: Encoder, dataset: Dataset, rng: np.random.Generator) -> float:
+    def __call__(self, run: RunDir, encoder: Encoder, dataset: Dataset) -> float:
         rows, random = _labelled(dataset, self.num_labels, self.seed)
         if self.fidelity == "published":
             train = dataset.rows("train")
@@ -198,17 +198,17 @@ class SurrogateGap:
     """MIG against surrogate labels, the median over leaf runs; needs no labels of people."""
 
     bundles: list[str] | None = hp(None, doc="files of surrogate labels, one of each leaf run")
-    seed: int = hp(0, doc="draws the images")
+    seed: int = hp(0, most=MOST_SEED, doc="draws the images")
     num_labels: int = hp(50_000, least=2, doc="images of each block of labels; all, if there are fewer")
 
     def check(self, method: Method, spec: DataSpec) -> None:
         if not self.bundles:
             raise UserError("leaf-mig needs the surrogate labels of a leaf run: give it bundles")
-        _check_width(method, spec)
+        check_width(method, spec)
         for path in self.bundles:
             Bundle.load(Path(path))
 
-    def __call__(self, run: RunDir, encoder: Encoder, dataset: Dataset, rng: np.random.Generator) -> float:
+    def __call__(self, run: RunDir, encoder: Encoder, dataset: Dataset) -> float:
         drawn = [draw(Bundle.load(Path(path)), self.num_labels, self.seed) for path in self.bundles or ()]
         for path, bundle in zip(self.bundles or (), drawn):
             if max(int(block.rows.max()) for block in bundle.blocks) >= len(dataset):
@@ -229,7 +229,7 @@ def _check_labels(spec: DataSpec) -> None:
         raise UserError(f"{spec.name} names no factor to judge by; take the fitness udr, which needs none")
 
 
-def _check_width(method: Method, spec: DataSpec) -> None:
+def check_width(method: Method, spec: DataSpec) -> None:
     """Raises: UserError if the code has one dimension, where MIG compares the best with the second best."""
     channels, height, width = spec.image_shape
     blank = np.zeros((1, height, width, channels), dtype=np.uint8)

@@ -13,6 +13,7 @@ from unbraid.errors import UserError
 from unbraid.hparams import hp
 from unbraid.metrics import METRICS, score
 from unbraid.records import RunDir, Score
+from unbraid.seeds import MOST_SEED
 from unbraid.tables import Dataset, DataSpec
 from unbraid.trainer import DivergedError
 from unbraid.types import Method
@@ -32,12 +33,13 @@ class LibraryScore:
 
     "content" is the mean over content columns, "leakage" that of the domain, of what the best quick probe reads, as a
     share of the way from chance to all of it. Other names are metrics: of their variants the first, which is their
-    total or the mean over their columns. A metric of which less is better counts negatively, unless it is the second
-    of a difference. A member whose code is not finite, or for which the score is not defined, has diverged.
+    total or the mean over their columns. A metric of which less is better counts negatively where it
+    is the only one; a difference is what it says. A member whose code is not finite, or for which the score is not
+    defined, has diverged.
     """
 
     names: list[str]  # one score, or two whose difference it is
-    seed: int = hp(0, doc="draws the images and what the metrics draw")
+    seed: int = hp(0, most=MOST_SEED, doc="draws the images and what the metrics draw")
     num_labels: int = hp(10_000, least=50, doc="labelled images that the fitness may see; all, if there are fewer")
 
     def check(self, method: Method, spec: DataSpec) -> None:
@@ -45,7 +47,7 @@ class LibraryScore:
             if missing := METRICS["informativeness" if name == "content" else name].missing(spec):
                 raise UserError(f"{name} cannot select: {missing}")
 
-    def __call__(self, run: RunDir, encoder: Encoder, dataset: Dataset, rng: np.random.Generator) -> float:
+    def __call__(self, run: RunDir, encoder: Encoder, dataset: Dataset) -> float:
         codes = encode_dataset(encoder.method, _held_out(dataset, self.num_labels, self.seed))
         if not np.isfinite(codes.z).all():
             raise DivergedError("a code is not finite")

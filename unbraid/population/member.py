@@ -12,7 +12,6 @@ from unbraid.population.config import PopulationConfig
 from unbraid.population.fitness import fitness_of
 from unbraid.records import RunDir, read_json, write_json
 from unbraid.run import lock, mark_done, train_weights
-from unbraid.seeds import stream
 from unbraid.trainer import DivergedError
 
 
@@ -47,9 +46,9 @@ def _train(run: RunDir, population: PopulationConfig) -> None:
 def _train_and_judge(run: RunDir, population: PopulationConfig) -> float:
     accelerator, dataset = train_weights(open_config(run), run)
     encoder = load(run, accelerator.device)
-    if not all(bool(torch.isfinite(value).all()) for value in encoder.method.state_dict().values()):
+    if not all(bool(torch.isfinite(value).all()) for value in encoder.method.parameters()):
         raise DivergedError("a weight is no longer finite")
-    fitness = fitness_of(population)(run, encoder, dataset, stream(population.member.settings.seed, "fitness"))
+    fitness = fitness_of(population)(run, encoder, dataset)
     if not fitness == fitness:
         raise DivergedError(f"{population.settings.fitness} is not a number")
     return fitness

@@ -73,7 +73,8 @@ def search_space(config: Any, names: Sequence[str] | None = None, *, published: 
     asked = ranges if names is None else explored_names(names)
     space = {name: ranges[name] for name in _ordered(ranges, _DRAWN_FIRST) if name in asked}
     if not space:
-        why = f"all that have a range were given: {', '.join(ranges)}" if ranges else "the method gives none a range"
+        known = f"each with a range was given, or --explore names none of them: {', '.join(ranges)}"
+        why = known if ranges else "the method gives none a range"
         raise UserError(f"there is no hyper-parameter to explore: {why}")
     lr = space.get("lr")
     if isinstance(lr, Choice) and not (published or lr.firm):

@@ -9,7 +9,7 @@ from unbraid.config import RunConfig
 from unbraid.errors import UserError
 from unbraid.hparams import hp, parse
 from unbraid.population.config import PopulationConfig, PopulationSettings, differing, differing_members
-from unbraid.seeds import integer
+from unbraid.seeds import MOST_SEED, integer
 
 _SEEDS = 2**31
 
@@ -23,7 +23,7 @@ class RecursionSettings:
     depth: int = hp(0, doc="reductions of a leaf run at most; 0: until the data cannot be reduced")
     side_cutoff: float = hp(0.0, doc="share of an interval to drop at either end, where one factor was learned")
     final_generations: int = hp(17, least=1, doc="generations of the last population")
-    score_seed: int = hp(0, doc="draws the images that a fitness looks at")
+    score_seed: int = hp(0, most=MOST_SEED, doc="draws the images that a fitness looks at")
     num_surrogate: int = hp(50_000, least=2, doc="images of each block of surrogate labels that a fitness looks at")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from unbraid.encoder import open_config
 from unbraid.errors import UserError
 from unbraid.lineage import best_line, lineage, place_of
-from unbraid.population.engine import open_population
+from unbraid.population.engine import open_population, stored_config
 from unbraid.records import RunDir
 from unbraid.run import mark_done, train_config, train_weights
 from unbraid.seeds import integer
@@ -27,7 +27,7 @@ def replay(folder: os.PathLike[str] | str, out: Path, seed: int = 0) -> RunDir:
     population = open_population(folder)
     winner = best_line(population.history)
     assert winner is not None
-    before: RunDir | None = None
+    options, before = stored_config(population.folder).member.options, None
     for line in lineage(population.history, winner):
         generation = line["generation"]
         config = open_config(RunDir(population.folder / place_of(line)))
@@ -38,7 +38,7 @@ def replay(folder: os.PathLike[str] | str, out: Path, seed: int = 0) -> RunDir:
             seed=integer(seed, "replay", generation) % 2**31,
             start_from="" if before is None else str(before.path.resolve()),
         )
-        run, config = RunDir(out / f"{generation:03d}"), dataclasses.replace(config, settings=settings)
+        run, config = RunDir(out / f"{generation:03d}"), dataclasses.replace(config, options=options, settings=settings)
         if run.is_done() and (differing := open_config(run).differences(config)):
             raise UserError(f"{run.path} holds another replay ({'; '.join(differing[:3])}); choose another --out")
         if line is winner:

@@ -25,6 +25,7 @@ Differences
        alone. The published code crashes.
     4. A population ends once the best of a generation is below 0.1. The best that it ever had is kept, as published;
        in a leaf run ``"published"`` drops it and ends the run, ``"fixed"`` labels by it and goes on.
+    5. A leaf run ends with fewer than 40 images, on which nothing can be compared. The published code trains on 10.
 """
 
 import os
@@ -38,14 +39,15 @@ import numpy as np
 from jaxtyping import Float64, Int64
 
 from unbraid.atomic import atomic_file
-from unbraid.encoder import load, load_data
+from unbraid.data.splits import TRAIN
+from unbraid.encoder import build, load, load_data
 from unbraid.errors import UserError
 from unbraid.evaluation import evaluate
 from unbraid.population.config import PopulationConfig
 from unbraid.population.engine import Population, checked, of_a_beginning, run_population
 from unbraid.population.executors import Executor
 from unbraid.population.exports import export_agreed, export_network
-from unbraid.population.fitness import LEAST_UDR_ROWS, Agreement, fitness_of
+from unbraid.population.fitness import LEAST_UDR_ROWS, Agreement, check_width, fitness_of
 from unbraid.population.intervals import reduce
 from unbraid.population.merging import merge
 from unbraid.population.pbt import is_worthless
@@ -110,7 +112,7 @@ def run_rpu(
     """
     place = Path(folder).resolve()
     if not _begun(config, place):
-        checked(config.unsupervised(None, "x"))
+        _check(config)
         write_json(place / "recursion.json", config.to_dict())
     work = _Work(config, place, load_data(config.member), executor, shown)
     first = work.learn(place / "x", None, "x")
@@ -123,6 +125,13 @@ def run_rpu(
         evaluate(model, config.member.settings.metrics or SCORES, dataset=work.dataset)
         model.done.touch()
     return Recursion(folder=place, model=model, leaves=leaves, fitness=population.fitness)
+
+
+def _check(config: RecursionConfig) -> None:
+    """Raises: UserError if the first population or the last could not be trained or judged."""
+    checked(config.unsupervised(None, "x"))
+    final, spec = config.final([]).member, load_data(config.member).spec
+    check_width(build(final, spec), spec)
 
 
 def _begun(config: RecursionConfig, place: Path) -> bool:
@@ -199,6 +208,9 @@ class _Work:
             sizes.append(len(rows))
             if len(rows) < LEAST_UDR_ROWS:
                 reason = f"{len(rows)} images are left, and networks are compared on {LEAST_UDR_ROWS} at least"
+                break
+            if np.sum(self.dataset.split[rows] == TRAIN) < 2:
+                reason = f"of the {len(rows)} images that are left, fewer than 2 are of the train split"
                 break
             model = self.learn(place, rows, "leaf", choice, len(sizes))
         learned = tuple(step for step in steps if len(step.labels.dimensions))
