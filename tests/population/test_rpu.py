@@ -142,6 +142,8 @@ def test_what_each_population_is_asked(monkeypatch: pytest.MonkeyPatch, tmp_path
     )
     assert (final.settings.first_members, final.settings.members, final.member.hparams.num_models) == (4, 2, 1)
     assert final.fitness_options["bundles"] == [str(tmp_path / f"leaf-{choice}/bundle.npz") for choice in range(2)]
+    more = config(final_members=5).final([]).settings
+    assert (more.first_members, more.members) == (10, 5)
 
 
 def test_fixed_leaf_runs_are_merged(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -243,6 +245,8 @@ def test_recursions_that_cannot_be(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
         RecursionConfig(member=RunConfig.make("beta-tcvae", "digits"))
     with pytest.raises(UserError, match="leave out asynchronous"):
         dataclasses.replace(config(), settings=PopulationSettings(asynchronous=True))
+    with pytest.raises(UserError, match="final_members must be at least 2"):
+        config(final_members=1)
     with pytest.raises(UserError, match="side_cutoff"):
         config(side_cutoff=0.5)
 

@@ -108,7 +108,7 @@ def test_a_run_without_codes_samples_scores_log_and_environment(tmp_path: Path) 
     for absent in ("Nearest neighbours", "Swaps", "Maps of the codes", "Training curves"):
         assert absent not in words
     assert "No run has scores" in words
-    assert "No leakage is defined" in words
+    assert "Leakage was not measured" in words
 
 
 def test_strips_of_data_without_a_domain(tmp_path: Path) -> None:

@@ -23,6 +23,9 @@ class RecursionSettings:
     depth: int = hp(0, doc="reductions of a leaf run at most; 0: until the data cannot be reduced")
     side_cutoff: float = hp(0.0, doc="share of an interval to drop at either end, where one factor was learned")
     final_generations: int = hp(17, least=1, doc="generations of the last population")
+    final_members: int = hp(
+        0, doc="members of the last population, of twice as many at first; 0: half of --members, as published"
+    )
     score_seed: int = hp(0, most=MOST_SEED, doc="draws the images that a fitness looks at")
     num_surrogate: int = hp(50_000, least=2, doc="images of each block of surrogate labels that a fitness looks at")
 
@@ -45,6 +48,8 @@ class RecursionConfig:
             )
         if self.settings.asynchronous:
             raise UserError("the generations of a recursion are compared as a whole; leave out asynchronous")
+        if self.recursion.final_members == 1:
+            raise UserError("final_members must be at least 2, or 0 for half of the members; not 1")
         if not 0 <= self.recursion.side_cutoff < 0.5:
             raise UserError(f"side_cutoff must be at least 0 and below 0.5, not {self.recursion.side_cutoff}")
 
@@ -84,8 +89,8 @@ class RecursionConfig:
         )
 
     def final(self, bundles: list[str]) -> PopulationConfig:
-        """The population judged by surrogate labels: as many members at first, then half of them."""
-        members = self.settings.members
+        """The population judged by surrogate labels: some members at first, then half of them."""
+        first = 2 * self.recursion.final_members or self.settings.members
         return PopulationConfig(
             member=self._member(1, self.member.options.rows, "final"),
             settings=dataclasses.replace(
@@ -93,8 +98,8 @@ class RecursionConfig:
                 fitness="leaf-mig",
                 until_converged=False,
                 generations=self.recursion.final_generations,
-                members=max(2, members // 2),
-                first_members=members,
+                members=max(2, first // 2),
+                first_members=first,
             ),
             fitness_options={
                 "bundles": bundles,

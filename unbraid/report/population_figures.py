@@ -192,4 +192,7 @@ def _columns(spots: Iterable[tuple[Any, Any]]) -> Float64[np.ndarray, "2 n"]:
 
 def _generations(axes: Axes) -> None:
     axes.set_xlabel("generation")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    low, high = axes.get_xlim()
+    if high - low < 1:  # a single generation
+        axes.set_xlim(low - 0.5, high + 0.5)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))

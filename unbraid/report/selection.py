@@ -127,4 +127,4 @@ def headed(chosen: Selection | None, others: list[Table]) -> list[Table]:
 def summary(chosen: Selection | None, found: Tradeoff | None) -> list[str]:
     """What is said of a data set before anything else."""
     said = [*(chosen.sentences if chosen else ()), *(sentences(found) if found else ())]
-    return said or ["No leakage is defined for these runs."]
+    return said or ["Leakage was not measured for these runs."]

@@ -139,7 +139,8 @@ def _parts(rows: pd.DataFrame, metric: str) -> Iterator[tuple[str, pd.DataFrame]
     elif metric == "selected-accuracy":
         words = rows["variant"].str.split(", ", n=1)
         split, header = words.str[0], words.str[1]
-    for part, group in rows.assign(header=header).groupby(split, sort=False):
+    parts = list(rows.assign(header=header).groupby(split, sort=False))
+    for part, group in sorted(parts, key=lambda one: one[0] != ""):  # what is said of the whole code first
         yield str(part), group
 
 

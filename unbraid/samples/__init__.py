@@ -19,14 +19,14 @@ _STRIPS, _NEIGHBOURS, _GRID = 8, 6, 6
 
 
 def save_samples(path: Path, method: Method, dataset: Dataset, codes: Codes, seed: int) -> None:
-    """``samples.npz``: ``strip_*`` and ``gallery_*`` and, where the method draws, ``swap_*`` and ``traversal_*``.
+    """``samples.npz``: ``strip_*``, ``gallery_*``, ``traversal_*`` if it draws, ``swap_*`` if it draws in a domain.
 
     All of them show test images; without a test row there are no strips, and nothing else.
     """
     rng = stream(seed, "samples")
     arrays: dict[str, Any] = _strips(dataset, codes, rng) | gallery_of(dataset)
     if len(dataset.rows("test")):
-        if isinstance(method, Decodes) and dataset.spec.domain is not None:
+        if isinstance(method, Decodes) and "domain" in method.needs.labels:
             arrays |= _swaps(method, dataset, rng)
         arrays |= traversals(method, dataset, codes, stream(seed, "samples", "traversal"))
     with atomic_file(path) as temporary, temporary.open("wb") as file:
