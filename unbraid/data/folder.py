@@ -66,9 +66,8 @@ def read(path: Path, options: DataOptions, *, name: str) -> Dataset:
 
 
 def image_names(path: Path, options: DataOptions) -> list[str]:
-    """The images' paths as a table of labels names them, in the order of ``read``."""
-    root = path if path.is_dir() else path.parent
-    return [os.path.relpath(file, root) for file in _rows(path, options)[0]]
+    """The paths of a folder's images as a table of labels names them, in the order of ``read``."""
+    return [os.path.relpath(file, path) for file in _rows(path, options)[0]]
 
 
 def _rows(path: Path, options: DataOptions) -> tuple[list[Path], pd.DataFrame]:

@@ -33,9 +33,8 @@ class LibraryScore:
 
     "content" is the mean over content columns, "leakage" that of the domain, of what the best quick probe reads, as a
     share of the way from chance to all of it. Other names are metrics: of their variants the first, which is their
-    total or the mean over their columns. A metric of which less is better counts negatively where it
-    is the only one; a difference is what it says. A member whose code is not finite, or for which the score is not
-    defined, has diverged.
+    total or the mean over their columns. A metric of which less is better counts negatively where it is the only one;
+    a difference is what it says. A member whose code is not finite, or whose score is not defined, has diverged.
     """
 
     names: list[str]  # one score, or two whose difference it is
