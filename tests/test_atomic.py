@@ -74,7 +74,7 @@ def test_a_disk_that_fails_at_the_last_moment_changes_nothing(folder, monkeypatc
     def fail(path):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(atomic, "_sync", fail)
+    monkeypatch.setattr(atomic, "sync", fail)
     path = folder / "old" if write is atomic_file else folder
     with pytest.raises(OSError, match="No space"), write(path) as temporary:
         (temporary if write is atomic_file else temporary / "new").write_text("new")

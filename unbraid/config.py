@@ -13,6 +13,7 @@ from unbraid.data.options import DataOptions
 from unbraid.errors import UserError, did_you_mean
 from unbraid.hparams import hp, parse
 from unbraid.methods import method as find_method
+from unbraid.metrics import check_asked
 from unbraid.registry import full_name
 from unbraid.types import Method
 
@@ -71,6 +72,7 @@ class RunConfig:
         settings = parse(Settings, {k: v for k, v in values.items() if k in setting_names}, owner="train")
         settings = dataclasses.replace(settings, views=settings.views or views)
         find_views(settings.views)
+        check_asked(settings.metrics)
         return cls(
             method=method,
             data=_without_slash(data),

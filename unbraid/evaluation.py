@@ -11,7 +11,7 @@ from unbraid import checkpoint
 from unbraid.config import RunConfig
 from unbraid.encode import encode_dataset
 from unbraid.encoder import load, load_data
-from unbraid.metrics import check_names, everyday, score
+from unbraid.metrics import check_asked, everyday, score
 from unbraid.metrics.bias import aligned_values
 from unbraid.records import Record, RunDir, Score, keep_lines, read_lines
 from unbraid.samples import save_samples
@@ -38,7 +38,7 @@ def evaluate(
         metrics: Names of ``unbraid list metrics``; "all" among them: every one that is not slow. Default: the probes
             and retrieval.
     """
-    check_names([name for name in metrics or () if name != "all"])
+    check_asked(metrics)
     encoder = load(run.path, device)
     dataset = dataset or load_data(encoder.config)
     codes = encode_dataset(encoder.method, dataset)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from unbraid.atomic import atomic_file
+from unbraid.atomic import atomic_file, sync
 from unbraid.errors import UserError
 
 
@@ -213,9 +213,8 @@ def append_line(path: Path, values: Mapping[str, Any], *, durable: bool = False)
     """
     with path.open("a") as file:
         file.write(json.dumps(values) + "\n")
-        if durable:
-            file.flush()
-            os.fsync(file.fileno())
+    if durable:
+        sync(path)
 
 
 def read_lines(path: Path) -> Iterator[dict[str, Any]]:

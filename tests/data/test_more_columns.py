@@ -22,7 +22,7 @@ def test_new_columns_stand_beside_the_old_ones_in_any_order_of_lines(tmp_path):
     data, rows = tiny_dataset(), np.arange(96)[::-1]
     group = np.where(rows % 3 == 0, "aligned", "conflicting")
     more = table(tmp_path, row=rows, shape=data.columns["shape"][rows], group=group, sure=rows / 96 + 0.001)
-    found = with_columns(data, more, range(96), 96)
+    found = with_columns(data, more, np.arange(96), 96)
     assert found.spec.values["group"] == ("aligned", "conflicting")
     assert found.spec.sizes == {**data.spec.sizes, "group": 2}
     assert (found.columns["group"] == (np.arange(96) % 3 > 0)).all()
@@ -32,7 +32,7 @@ def test_new_columns_stand_beside_the_old_ones_in_any_order_of_lines(tmp_path):
 
 
 def test_rows_that_the_table_leaves_out_are_missing(tmp_path):
-    found = with_columns(tiny_dataset(), table(tmp_path, row=[3, 5], side=[0, 1]), range(96), 96)
+    found = with_columns(tiny_dataset(), table(tmp_path, row=[3, 5], side=[0, 1]), np.arange(96), 96)
     assert found.spec.values["side"] == ("missing", "0", "1")
     assert found.columns["side"][[3, 5, 7]].tolist() == [1, 2, 0]
 
@@ -57,7 +57,7 @@ def test_by_option_they_take_any_role(tmp_path):
 )
 def test_mistakes(tmp_path, columns, message):
     with pytest.raises(DataError, match=message) as caught:
-        with_columns(tiny_dataset(), table(tmp_path, **columns), range(96), 96)
+        with_columns(tiny_dataset(), table(tmp_path, **columns), np.arange(96), 96)
     assert "\n" not in str(caught.value)
 
 

@@ -154,11 +154,9 @@ def population_config(args: "Namespace") -> "PopulationConfig":
     from unbraid.config import RunConfig, Settings, field_names
     from unbraid.data.options import DataOptions
     from unbraid.methods import method
-    from unbraid.metrics import check_names
     from unbraid.population.config import PopulationConfig, PopulationSettings
 
     options = vars(args)
-    check_names([name for name in options["metrics"] or () if name != "all"])
     own = field_names(method(args.method).config_class)
     names = field_names(DataOptions) | field_names(Settings) | own
     member = RunConfig.make(args.method, args.data, **{name: options[name] for name in names - {*_DECIDED}})

@@ -57,17 +57,19 @@ def load(name: str, options: DataOptions | None = None) -> Dataset:
     else:
         dataset = _load_path(name, options)
 
+    import numpy as np
+
     from unbraid.data.more_columns import with_columns
     from unbraid.data.reduced import read_rows, reduced
     from unbraid.data.roles import with_roles
 
-    num_rows, rows = len(dataset), None
+    num_rows = len(dataset)
+    rows = np.arange(num_rows)
     if options.rows is not None:
         rows = read_rows(Path(options.rows).expanduser(), num_rows)
         dataset = reduced(dataset, rows)
     if options.columns is not None:
-        numbers = range(num_rows) if rows is None else rows
-        dataset = with_columns(dataset, Path(options.columns).expanduser(), numbers, num_rows)
+        dataset = with_columns(dataset, Path(options.columns).expanduser(), rows, num_rows)
     return dataclasses.replace(dataset, spec=with_roles(dataset.spec, dataset.columns, options))
 
 

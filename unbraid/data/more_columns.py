@@ -1,7 +1,6 @@
 """More columns for a data set, from a table that names its rows by number."""
 
 import dataclasses
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +14,7 @@ from unbraid.tables import Dataset
 ROW = "row"
 
 
-def with_columns(
-    dataset: Dataset, path: Path, numbers: Sequence[int] | Int64[np.ndarray, " n"], num_rows: int
-) -> Dataset:
+def with_columns(dataset: Dataset, path: Path, numbers: Int64[np.ndarray, " n"], num_rows: int) -> Dataset:
     """The data set with the columns of a CSV, TSV or Parquet table, whose column ``row`` counts its rows from 0.
 
     A column that the data have already must agree with them: the table was made for these data. In a categorical column
@@ -38,8 +35,8 @@ def with_columns(
     table = table.set_index(ROW)
     given = np.flatnonzero(np.isin(numbers, table.index))
     for name in table.columns.intersection(list(dataset.columns)):
-        _check_same(dataset, name, table[name].loc[np.asarray(numbers)[given]], given, path)
-    new = table.drop(columns=list(dataset.columns), errors="ignore").reindex(pd.Index(numbers))
+        _check_same(dataset, name, table[name].loc[numbers[given]], given, path)
+    new = table.drop(columns=list(dataset.columns), errors="ignore").reindex(numbers)
     labels = encode(new, [Path(f"row {row}") for row in numbers])
     spec = dataset.spec
     spec = dataclasses.replace(

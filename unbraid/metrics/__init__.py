@@ -161,6 +161,11 @@ def check_names(names: Iterable[str]) -> None:
             raise UserError(f"unknown metric {name!r}.{did_you_mean(name, known)}")
 
 
+def check_asked(names: Iterable[str] | None) -> None:
+    """As ``check_names``, of what a run is asked for: None is the default, "all" every one that is not slow."""
+    check_names(name for name in names or () if name != "all")
+
+
 def check_options(options: Mapping[str, Mapping[str, Any]]) -> None:
     """Raises: UserError on an option that its metric does not take; names those that it takes."""
     known = __getattr__("METRICS")
