@@ -36,6 +36,7 @@ WORDS = {
     ),
     "preset": (["train", "simclr", "--preset", "tinny"], "no preset 'tinny'. Did you mean 'tiny'?"),
     "view": ([*TRAIN, "--views", "simclrr"], "unknown view recipe 'simclrr'. Did you mean 'simclr'?"),
+    "metric": ([*TRAIN, "--metrics", "migg"], "unknown metric 'migg'. Did you mean 'mig'?"),
     "view twice": ([*TRAIN, "--views", "crop,crop"], "name each once"),
     "backbone": ([*TRAIN, "--backbone", "resnet51"], "unknown backbone 'resnet51'. Did you mean 'resnet50'?"),
     "weights": ([*TRAIN, "--weights", "moco.pth"], "no weights at moco.pth"),
