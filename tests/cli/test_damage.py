@@ -175,7 +175,7 @@ def test_nothing_can_be_written(capsys, run, monkeypatch, number, words):
         raise OSError(number, "the disk says no", str(path))
 
     before = {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()}
-    monkeypatch.setattr("unbraid.atomic._sync", fail)
+    monkeypatch.setattr("unbraid.atomic.sync", fail)
     assert main([str(word) for word in words]) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1
